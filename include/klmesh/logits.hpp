@@ -1,0 +1,63 @@
+// Borrowed views of logits and of the gradient that is written for them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace klmesh {
+
+/// Element types of logits in memory.
+enum class DType { f32, f64 };
+
+/// Bytes of one element.
+constexpr std::size_t dtype_bytes(DType dtype) noexcept { return dtype == DType::f64 ? 8 : 4; }
+
+/// A borrowed (rows, columns) matrix of logits: one row per token position, the columns of one vocabulary shard.
+struct LogitsView {
+  const void* data = nullptr;     ///< first element; null only if rows or columns is 0
+  DType dtype = DType::f32;       ///< element type
+  std::int64_t rows = 0;          ///< token positions
+  std::int64_t columns = 0;       ///< columns of this shard
+  std::int64_t row_stride = 0;    ///< elements from one row to the next, >= columns
+};
+
+/// A dense view of row-major logits.
+inline LogitsView logits_view(const float* data, std::int64_t rows, std::int64_t columns) {
+  return {data, DType::f32, rows, columns, columns};
+}
+inline LogitsView logits_view(const double* data, std::int64_t rows, std::int64_t columns) {
+  return {data, DType::f64, rows, columns, columns};
+}
+
+/// Where a gradient goes: (rows, columns) f32, the same shape as the policy logits. May be the policy logits
+/// themselves (in place).
+struct GradientView {
+  float* data = nullptr;
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  std::int64_t row_stride = 0;
+  bool accumulate = false;  ///< add to what is there instead of overwriting it
+};
+
+/// What accompanies the rows of a batch. Every span is empty or has one entry per row.
+struct RowInputs {
+  std::span<const std::int64_t> targets;   ///< sampled token of each row (global vocabulary index)
+  std::span<const std::uint8_t> mask;      ///< 1: the row counts, 0: it is not looked at; empty: all count
+  std::span<const std::int64_t> sequence;  ///< dense sequence ids 0..G-1, for clustered errors
+
+  bool counts(std::int64_t row) const noexcept { return mask.empty() || mask[static_cast<std::size_t>(row)] != 0; }
+};
+
+/// Weight of each differentiable quantity in the objective, row by row. Empty means 0 everywhere.
+///
+/// gradient() forms, in one pass, d/d(policy logits) of
+/// sum over rows of kl_reverse*KL[pi||ref] + kl_forward*KL[ref||pi] + logp_policy*log pi(y) + entropy_policy*H(pi).
+struct RowScales {
+  std::span<const double> kl_reverse;
+  std::span<const double> kl_forward;
+  std::span<const double> logp_policy;
+  std::span<const double> entropy_policy;
+};
+
+}  // namespace klmesh

@@ -1,0 +1,204 @@
+// The heart: what one run of columns contributes to a row, and how two runs merge. Pure functions, host and device.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#ifdef __CUDACC__
+#define KLMESH_HD __host__ __device__
+#else
+#define KLMESH_HD
+#endif
+
+namespace klmesh {
+
+inline constexpr double kLn2 = 0.69314718055994530942;
+/// ln 2 - kLn2, so that n ln 2 can be subtracted without error for any integer n
+inline constexpr double kLn2Low = 2.3190468138462996e-17;
+
+/// Conditions met among the columns of a partial; they add up by bitwise or.
+enum RowFlag : std::uint32_t {
+  kPolicyHasMass = 1u << 0,        ///< some policy logit is finite
+  kReferenceHasMass = 1u << 1,     ///< some reference logit is finite
+  kKlReverseInfinite = 1u << 2,    ///< pi > 0 where ref = 0
+  kKlForwardInfinite = 1u << 3,    ///< ref > 0 where pi = 0
+  kInvalidPolicy = 1u << 4,        ///< NaN or +inf among the policy logits
+  kInvalidReference = 1u << 5,     ///< NaN or +inf among the reference logits
+  kHasTarget = 1u << 6,            ///< the target column lies in this run of columns
+  kTargetOutOfRange = 1u << 7,     ///< the row's target is not in [0, vocab_size)
+};
+
+/// Unnormalised sums over a run of columns of one row, centred on a pivot. 96 bytes; what ranks exchange.
+///
+/// With policy logits a, reference logits b, m = exponent * ln 2, c = pivot:
+///   w = exp(a - m),  u = b - a - c,
+///   S = sum w,  M = sum w expm1(u),  K = sum w (expm1(u) - u),  F = sum w (1 + (u - 1) e^u),
+///   T = sum w u,  E = sum w (a - m),  R = sum w e^u (b - m - c).
+/// Every term of K and F is >= 0, so nothing is lost where policy and reference are close. Columns at -inf carry no
+/// mass; what they make infinite is a flag, never an IEEE infinity in a sum.
+struct RowPartial {
+  double S = 0, M = 0, K = 0, F = 0, T = 0, E = 0, R = 0;
+  double pivot = 0;             ///< c, nats
+  double exponent = 0;          ///< m / ln 2, an integer: rescaling by it is exact
+  std::uint32_t flags = 0;      ///< RowFlag bits
+  std::int32_t invalid_column = std::numeric_limits<std::int32_t>::max();  ///< first NaN or +inf (global index)
+  double target_policy = 0;     ///< a_y if kHasTarget
+  double target_reference = 0;  ///< b_y if kHasTarget
+};
+static_assert(sizeof(RowPartial) == 96);
+
+namespace detail {
+
+// log1p(q) - q is what is left when a pivot is off by q = M/S; the direct form loses it for small q.
+KLMESH_HD inline double q_minus_log1p(double q) {
+  if (std::fabs(q) >= 0.05) return q - std::log1p(q);
+  double sum = 0.0;  // q^2/2 - q^3/3 + ... ; 14 terms leave 0.05^15
+  for (int k = 15; k >= 2; --k) sum = (k % 2 == 0 ? 1.0 : -1.0) / k + q * sum;
+  return q * q * sum;
+}
+
+// expm1(-delta) + delta >= 0, by its series where the direct form cancels.
+KLMESH_HD inline double expm1_neg_plus(double delta) {
+  if (std::fabs(delta) >= 0.1) return std::expm1(-delta) + delta;
+  double sum = 0.0;  // delta^2/2! - delta^3/3! + ... by Horner
+  for (int k = 14; k >= 3; --k) sum = (1.0 - delta * sum) / k;
+  return delta * delta * 0.5 * (1.0 - delta * sum);
+}
+
+// Moves the reference m to a larger exponent: every sum scales by a power of two, which is exact.
+KLMESH_HD inline void raise_exponent(RowPartial& p, double exponent) {
+  if (p.exponent == exponent) return;
+  const double steps = p.exponent - exponent;  // < 0
+  const double scale = steps < -1100.0 ? 0.0 : std::ldexp(1.0, static_cast<int>(steps));
+  const double d = steps * kLn2;
+  const double sum_reference = p.S + p.M;
+  p.E = scale * p.E + d * (scale * p.S);
+  p.R = scale * p.R + d * (scale * sum_reference);
+  p.S *= scale;
+  p.M *= scale;
+  p.K *= scale;
+  p.F *= scale;
+  p.T *= scale;
+  p.exponent = exponent;
+}
+
+// Moves the pivot by delta without a second pass over the columns.
+KLMESH_HD inline void move_pivot(RowPartial& p, double pivot) {
+  const double delta = pivot - p.pivot;
+  if (delta == 0.0) return;
+  const double g = std::exp(-delta);
+  const double e = std::expm1(-delta);
+  const double e_plus = expm1_neg_plus(delta);
+  const double sum_reference = p.S + p.M;
+  const double M = g * p.M + e * p.S;
+  const double K = p.K + e * p.M + p.S * e_plus;
+  const double F = g * p.F - p.S * (e_plus + e * delta) - g * delta * p.M;
+  p.R = g * (p.R - delta * sum_reference);
+  p.T -= delta * p.S;
+  p.M = M;
+  p.K = K;
+  p.F = F;
+  p.pivot = pivot;
+}
+
+// Moves reference and pivot together, by whatever distance: policy-side and reference-side sums scale each by a
+// factor formed from its own exponent, so that neither overflows through the other.
+KLMESH_HD inline void move_far(RowPartial& p, double exponent, double pivot) {
+  if (p.exponent == exponent && p.pivot == pivot) return;
+  const double delta = pivot - p.pivot;
+  const double d_policy = (p.exponent - exponent) * kLn2;
+  const double d_reference = d_policy - delta;
+  const bool has_policy = (p.flags & kPolicyHasMass) != 0;
+  const bool has_reference = (p.flags & kReferenceHasMass) != 0;
+  const double alpha = has_policy ? std::exp(d_policy) : 0.0;
+  const double beta = has_reference ? std::exp(d_reference) : 0.0;
+  const double moment = has_reference ? beta * (p.F + p.M) : 0.0;  // sum u w e^u, at the old pivot
+  const double reference = has_reference ? beta * (p.S + p.M) : 0.0;  // sum w e^u
+  p.R = has_reference ? beta * p.R + d_reference * reference : 0.0;
+  p.E = has_policy ? alpha * p.E + d_policy * (alpha * p.S) : 0.0;
+  p.S *= alpha;
+  p.T = has_policy ? alpha * p.T - delta * p.S : 0.0;
+  p.M = reference - p.S;
+  p.F = has_reference ? (moment - delta * reference) - p.M : p.S;
+  p.K = p.M - p.T;
+  p.exponent = exponent;
+  p.pivot = pivot;
+}
+
+// The merge of sides that share nothing (one has no policy or no reference mass) or whose pivots are far apart: both
+// move to the larger reference, and to the pivot that brings the larger reference logits near 1. A side without
+// policy mass has no say in the reference m, a side without reference mass none in the pivot.
+KLMESH_HD inline void align_far(RowPartial& left, RowPartial& right) {
+  const bool policy_left = (left.flags & kPolicyHasMass) != 0;
+  const bool policy_right = (right.flags & kPolicyHasMass) != 0;
+  const double exponent = policy_left == policy_right ? std::fmax(left.exponent, right.exponent)
+                          : policy_left               ? left.exponent
+                                                      : right.exponent;
+  // c such that exponent ln 2 + c is this side's own m + c
+  const double pivot_left = (left.exponent - exponent) * kLn2 + left.pivot;
+  const double pivot_right = (right.exponent - exponent) * kLn2 + right.pivot;
+  const bool reference_left = (left.flags & kReferenceHasMass) != 0;
+  const bool reference_right = (right.flags & kReferenceHasMass) != 0;
+  const double pivot = reference_left && reference_right ? std::fmax(pivot_left, pivot_right)
+                       : reference_left                  ? pivot_left
+                       : reference_right                 ? pivot_right
+                                                         : 0.0;
+  move_far(left, exponent, pivot);
+  move_far(right, exponent, pivot);
+}
+
+// Both sides know both distributions and agree roughly on the offset between them: both move to the larger
+// reference, then the lighter side to the heavier side's pivot.
+KLMESH_HD inline void align_near(RowPartial& left, RowPartial& right) {
+  const double exponent = std::fmax(left.exponent, right.exponent);
+  raise_exponent(left, exponent);
+  raise_exponent(right, exponent);
+  if (right.S > left.S) {
+    move_pivot(left, right.pivot);
+  } else {
+    move_pivot(right, left.pivot);
+  }
+}
+
+}  // namespace detail
+
+/// Merges the partials of two disjoint runs of columns of one row; `left` holds the lower columns.
+///
+/// Not associative in the last bits: callers fold along the fixed tree over the canonical slices (fold.hpp). The
+/// lighter side (smaller S at the common reference) moves to the heavier side's pivot; ties go to the left.
+/// Source: rescaled sums, Milakov and Gimelshein 2018, extended by the pivot.
+KLMESH_HD inline RowPartial merge(RowPartial left, RowPartial right) {
+  constexpr std::uint32_t mass = kPolicyHasMass | kReferenceHasMass;
+  constexpr double kFarPivots = 40.0;  // beyond it, the factor of one shift amplifies what the other side rounds off
+
+  RowPartial merged;
+  if ((right.flags & mass) == 0) {
+    merged = left;
+  } else if ((left.flags & mass) == 0) {
+    merged = right;
+  } else {
+    const bool both_full = (left.flags & mass) == mass && (right.flags & mass) == mass;
+    if (both_full && std::fabs(left.pivot - right.pivot) <= kFarPivots) {
+      detail::align_near(left, right);
+    } else {
+      detail::align_far(left, right);
+    }
+    merged = left;
+    merged.S += right.S;
+    merged.M += right.M;
+    merged.K += right.K;
+    merged.F += right.F;
+    merged.T += right.T;
+    merged.E += right.E;
+    merged.R += right.R;
+  }
+  const RowPartial& target = (left.flags & kHasTarget) != 0 ? left : right;
+  merged.target_policy = target.target_policy;
+  merged.target_reference = target.target_reference;
+  merged.flags = left.flags | right.flags;
+  merged.invalid_column = left.invalid_column < right.invalid_column ? left.invalid_column : right.invalid_column;
+  return merged;
+}
+
+}  // namespace klmesh

@@ -1,0 +1,33 @@
+# Open MPI as root and with more ranks than cores: without these, launches fail or crawl.
+set(KLMESH_MPI_ENVIRONMENT
+  OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+  OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_hwloc_base_binding_policy=none OPENBLAS_NUM_THREADS=1)
+
+# klmesh_test(NAME SOURCES ... LIBRARIES ... [RANKS 1 2 3 4] [TIMEOUT seconds])
+# Without RANKS: a plain GoogleTest program. With RANKS: one ctest per number of ranks, under mpirun, with the MPI
+# main of tests/support that fails everywhere if one rank fails.
+function(klmesh_test name)
+  cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LIBRARIES;RANKS" ${ARGN})
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  add_executable(${name} ${arg_SOURCES})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  target_link_libraries(${name} PRIVATE ${arg_LIBRARIES} GTest::gmock)
+  klmesh_compile_options(${name})
+  if(NOT arg_RANKS)
+    target_link_libraries(${name} PRIVATE GTest::gtest_main)
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${KLMESH_MPI_ENVIRONMENT}")
+    return()
+  endif()
+  target_sources(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/support/mpi_main.cpp)
+  target_link_libraries(${name} PRIVATE GTest::gtest MPI::MPI_CXX)
+  foreach(ranks ${arg_RANKS})
+    add_test(NAME ${name}.np${ranks}
+             COMMAND timeout -k 5 ${arg_TIMEOUT} ${MPIEXEC_EXECUTABLE} -n ${ranks} $<TARGET_FILE:${name}>)
+    math(EXPR limit "${arg_TIMEOUT} + 10")
+    set_tests_properties(${name}.np${ranks} PROPERTIES TIMEOUT ${limit} PROCESSORS 2
+                         ENVIRONMENT "${KLMESH_MPI_ENVIRONMENT}")
+  endforeach()
+endfunction()
