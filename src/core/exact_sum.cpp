@@ -1,0 +1,136 @@
+#include "core/exact_sum.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+namespace klmesh {
+namespace {
+
+constexpr std::int64_t kLimbMask = 0xffffffff;
+__extension__ using Uint128 = unsigned __int128;
+
+struct Decomposed {
+  std::uint64_t mantissa;  // value = +-mantissa * 2^exponent
+  int exponent;
+  bool negative;
+};
+
+Decomposed decompose(double value) {
+  const auto bits = std::bit_cast<std::uint64_t>(value);
+  const int biased = static_cast<int>((bits >> 52) & 0x7ff);
+  const std::uint64_t fraction = bits & 0xfffffffffffffULL;
+  const bool negative = (bits >> 63) != 0;
+  if (biased == 0) return {fraction, -1074, negative};
+  return {fraction | (1ULL << 52), biased - 1075, negative};
+}
+
+// Adds +-mantissa * 2^position to limbs whose bit 0 is 2^0; position >= 0.
+void add_at(std::span<std::int64_t> limbs, Uint128 mantissa, int position, bool negative) {
+  auto limb = static_cast<std::size_t>(position / 32);
+  const int shift = position % 32;
+  // 106 bits moved by up to 31 do not fit 128: the lowest limb is taken off first.
+  const auto low = static_cast<std::int64_t>((static_cast<std::uint64_t>(mantissa) << shift) & kLimbMask);
+  limbs[limb] += negative ? -low : low;
+  for (Uint128 rest = mantissa >> (32 - shift); rest != 0; rest >>= 32) {
+    const auto piece = static_cast<std::int64_t>(static_cast<std::uint64_t>(rest) & kLimbMask);
+    limbs[++limb] += negative ? -piece : piece;
+  }
+}
+
+// Sign and magnitude, base 2^32, lowest digit first.
+struct Wide {
+  std::vector<std::uint32_t> digits;
+  bool negative = false;
+};
+
+Wide to_wide(std::span<const std::int64_t> limbs) {
+  std::vector<std::int64_t> copy(limbs.begin(), limbs.end());
+  copy.resize(copy.size() + 2, 0);  // room for carries
+  normalize(copy);
+  Wide wide;
+  wide.negative = copy.back() < 0;
+  if (wide.negative) {
+    for (std::int64_t& limb : copy) limb = -limb;
+    normalize(copy);
+  }
+  wide.digits.reserve(copy.size());
+  for (const std::int64_t limb : copy) wide.digits.push_back(static_cast<std::uint32_t>(limb));
+  return wide;
+}
+
+std::vector<std::int64_t> multiply(const std::vector<std::uint32_t>& x, const std::vector<std::uint32_t>& y) {
+  std::vector<std::int64_t> product(x.size() + y.size(), 0);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    std::uint64_t carry = 0;
+    for (std::size_t j = 0; j < y.size(); ++j) {
+      const std::uint64_t t = static_cast<std::uint64_t>(x[i]) * y[j] + static_cast<std::uint64_t>(product[i + j]) + carry;
+      product[i + j] = static_cast<std::int64_t>(t & kLimbMask);
+      carry = t >> 32;
+    }
+    product[i + y.size()] = static_cast<std::int64_t>(carry);
+  }
+  return product;
+}
+
+// Rounds magnitude * 2^-offset to the nearest double.
+double round_magnitude(const std::vector<std::uint32_t>& digits, int offset) {
+  auto top = static_cast<int>(digits.size()) - 1;
+  while (top >= 0 && digits[static_cast<std::size_t>(top)] == 0) --top;
+  if (top < 0) return 0.0;
+  const int bits = 32 * top + static_cast<int>(std::bit_width(digits[static_cast<std::size_t>(top)]));
+  // Keep 53 bits, fewer where the result is subnormal; everything below decides the rounding.
+  const int lowest = std::max(bits - 53, offset - 1074);
+  if (lowest > bits) return 0.0;
+  const auto bit = [&](int i) {
+    return i >= 0 && ((digits[static_cast<std::size_t>(i / 32)] >> (i % 32)) & 1u) != 0;
+  };
+  std::uint64_t kept = 0;
+  for (int i = bits - 1; i >= lowest; --i) kept = 2 * kept + (i < 0 ? 0u : static_cast<std::uint64_t>(bit(i)));
+  bool sticky = false;
+  for (int i = lowest - 2; i >= 0 && !sticky; --i) sticky = bit(i);
+  if (bit(lowest - 1) && (sticky || (kept & 1) != 0)) ++kept;
+  return std::ldexp(static_cast<double>(kept), lowest - offset);
+}
+
+}  // namespace
+
+void add_value(std::span<std::int64_t> limbs, double value) {
+  const Decomposed v = decompose(value);
+  if (v.mantissa != 0) add_at(limbs, v.mantissa, v.exponent + kValueOffset, v.negative);
+}
+
+void add_product(std::span<std::int64_t> limbs, double x, double y) {
+  const Decomposed a = decompose(x);
+  const Decomposed b = decompose(y);
+  if (a.mantissa == 0 || b.mantissa == 0) return;
+  add_at(limbs, static_cast<Uint128>(a.mantissa) * b.mantissa, a.exponent + b.exponent + kProductOffset,
+         a.negative != b.negative);
+}
+
+void normalize(std::span<std::int64_t> limbs) {
+  for (std::size_t i = 0; i + 1 < limbs.size(); ++i) {
+    const std::int64_t carry = limbs[i] >> 32;  // floor division: C++20 shifts are arithmetic
+    limbs[i] &= kLimbMask;
+    limbs[i + 1] += carry;
+  }
+}
+
+double to_double(std::span<const std::int64_t> limbs, int offset) {
+  const Wide wide = to_wide(limbs);
+  const double magnitude = round_magnitude(wide.digits, offset);
+  return wide.negative ? -magnitude : magnitude;
+}
+
+double scaled_variance(std::int64_t n, std::span<const std::int64_t> sum, std::span<const std::int64_t> squares) {
+  const std::vector<std::uint32_t> count{static_cast<std::uint32_t>(n & kLimbMask),
+                                         static_cast<std::uint32_t>(n >> 32)};
+  const Wide s = to_wide(sum);
+  std::vector<std::int64_t> difference = multiply(count, to_wide(squares).digits);
+  const std::vector<std::int64_t> square_of_sum = multiply(s.digits, s.digits);
+  difference.resize(std::max(difference.size(), square_of_sum.size()), 0);
+  for (std::size_t i = 0; i < square_of_sum.size(); ++i) difference[i] -= square_of_sum[i];
+  return to_double(difference, kProductOffset);
+}
+
+}  // namespace klmesh

@@ -1,0 +1,38 @@
+// Exact sums of doubles and of products of doubles: wide fixed-point numbers whose addition is associative.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace klmesh {
+
+// A number is sum_i limb[i] * 2^(32 i - offset), limbs signed 64-bit. Adding touches three to five limbs and never
+// carries, so 2^31 additions (and as many ranks) fit before normalize() is due, and the sum over ranks of two
+// numbers is the plain element-wise integer sum of their limbs.
+
+/// Limbs for any sum of doubles: 2^-1088 up to 2^1056.
+inline constexpr int kValueLimbs = 67;
+inline constexpr int kValueOffset = 1088;
+/// Limbs for any sum of products of two doubles.
+inline constexpr int kProductLimbs = 2 * kValueLimbs + 1;
+inline constexpr int kProductOffset = 2 * kValueOffset;
+
+/// Adds a finite value. @param limbs (kValueLimbs)
+void add_value(std::span<std::int64_t> limbs, double value);
+
+/// Adds x * y exactly; both finite. @param limbs (kProductLimbs)
+void add_product(std::span<std::int64_t> limbs, double x, double y);
+
+/// Brings every limb but the last into [0, 2^32); the represented number does not change.
+void normalize(std::span<std::int64_t> limbs);
+
+/// The number, rounded once to the nearest double (ties to even). @param limbs any, need not be normalised
+double to_double(std::span<const std::int64_t> limbs, int offset);
+
+/// n * sum(x^2) - (sum x)^2, formed in wide integers and rounded once: (n - 1) n times the variance.
+/// @param sum     (kValueLimbs)   sum of x
+/// @param squares (kProductLimbs) sum of x^2
+double scaled_variance(std::int64_t n, std::span<const std::int64_t> sum, std::span<const std::int64_t> squares);
+
+}  // namespace klmesh

@@ -1,0 +1,152 @@
+// The closed-form gradient against central differences of the long double oracle.
+#include <gmock/gmock.h>
+
+#include "core/fold.hpp"
+#include "core/kernels.hpp"
+#include "core/oracle.hpp"
+#include "core/rows.hpp"
+
+namespace klmesh::test {
+namespace {
+
+struct Weights {
+  double kl_reverse, kl_forward, logp, entropy;
+};
+
+// The analytic gradient in long double, from the oracle's distributions.
+template <typename T>
+std::vector<long double> oracle_gradient(const std::vector<T>& a, const std::vector<T>& b, std::int64_t target,
+                                         Weights w) {
+  const OracleRow row = oracle<T>(a, b);
+  std::vector<long double> g(a.size());
+  for (std::size_t v = 0; v < a.size(); ++v) {
+    const long double pi = std::exp(row.log_pi[v]);
+    const bool in_policy = !std::isinf(a[v]);
+    const bool in_reference = !std::isinf(b[v]);
+    if (w.kl_reverse != 0 && in_policy && in_reference) g[v] += w.kl_reverse * pi * (-row.log_ratio[v] - row.kl_reverse);
+    const long double difference = in_policy && in_reference && std::fabs(row.log_ratio[v]) < 1
+                                       ? -pi * std::expm1(row.log_ratio[v])
+                                       : pi - std::exp(row.log_ref[v]);
+    g[v] += w.kl_forward * difference;
+    g[v] += w.logp * ((static_cast<std::int64_t>(v) == target ? 1 : 0) - pi);
+    if (in_policy) g[v] -= w.entropy * pi * (row.log_pi[v] + row.entropy_policy);
+  }
+  return g;
+}
+
+template <typename T>
+std::vector<float> gradient_of(const std::vector<T>& a, const std::vector<T>& b, std::int64_t target, Weights w,
+                               int parts, std::vector<float> start, bool accumulate) {
+  const auto vocab = static_cast<std::int64_t>(a.size());
+  const std::vector<std::int64_t> targets{target};
+  const RowInputs inputs{.targets = targets, .mask = {}, .sequence = {}};
+  std::vector<RowPartial> partials(static_cast<std::size_t>(parts));
+  for (int part = 0; part < parts; ++part) {
+    const VocabShard s = vocab_shard(vocab, part, parts);
+    cpu::row_partials(logits_view(a.data() + s.begin, 1, s.columns()), logits_view(b.data() + s.begin, 1, s.columns()),
+                      s, inputs, {&partials[static_cast<std::size_t>(part)], 1});
+  }
+  const TokenStats token = finish(fold(partials), true);
+  for (int part = 0; part < parts; ++part) {
+    const VocabShard s = vocab_shard(vocab, part, parts);
+    cpu::gradient(logits_view(a.data() + s.begin, 1, s.columns()), logits_view(b.data() + s.begin, 1, s.columns()), s,
+                  inputs, {&token, 1},
+                  {.kl_reverse = {&w.kl_reverse, 1}, .kl_forward = {&w.kl_forward, 1}, .logp_policy = {&w.logp, 1},
+                   .entropy_policy = {&w.entropy, 1}},
+                  {start.data() + s.begin, 1, s.columns(), s.columns(), accumulate});
+  }
+  return start;
+}
+
+template <typename T>
+void expect_gradient(const RowPair<T>& pair, Weights w, int parts) {
+  const std::int64_t target = 7;
+  const std::vector<long double> want = oracle_gradient(pair.policy, pair.reference, target, w);
+  const std::vector<float> got = gradient_of(pair.policy, pair.reference, target, w, parts,
+                                             std::vector<float>(want.size(), 99.0f), false);
+  long double largest = 0;
+  for (const long double g : want) largest = std::max(largest, std::fabs(g));
+  long double error = 0;
+  for (std::size_t v = 0; v < want.size(); ++v) error = std::max(error, std::fabs(want[v] - got[v]));
+  // The floor: where pi is within 1e-16 of 1 or of 1/V, what is left of the true gradient is below the last bit of
+  // pi itself, or of KL in pi (l - KL). The gradients of KL = 1e-12 lie eight decades above.
+  EXPECT_LE(error, 2e-6L * largest + 1e-15L) << pair.name << ", parts " << parts << ", largest "
+                                    << static_cast<double>(largest);
+}
+
+template <typename T>
+class GradientTest : public ::testing::Test {};
+using Types = ::testing::Types<float, double>;
+TYPED_TEST_SUITE(GradientTest, Types);
+
+TYPED_TEST(GradientTest, EachQuantityOnHardRows) {
+  for (const auto& pair : RowFactory<TypeParam>(3001, 7).adversarial()) {
+    const OracleRow row = oracle<TypeParam>(pair.policy, pair.reference);
+    for (const int parts : {1, 3}) {
+      if (std::isfinite(row.kl_reverse)) expect_gradient(pair, {1, 0, 0, 0}, parts);
+      expect_gradient(pair, {0, 1, 0, 0}, parts);
+      if (std::isfinite(pair.policy[7])) expect_gradient(pair, {0, 0, 1, 0}, parts);
+      expect_gradient(pair, {0, 0, 0, 1}, parts);
+      if (std::isfinite(row.kl_reverse)) expect_gradient(pair, {0.3, -0.2, 0.5, 0.1}, parts);
+    }
+  }
+}
+
+// The formulas themselves, not only their evaluation: central differences of the oracle's values.
+TEST(Gradient, MatchesFiniteDifferences) {
+  auto pair = RowFactory<double>(33, 3).noisy(0.7, 1.0);
+  const std::size_t target = 7;
+  const Weights w{0.3, -0.2, 0.5, 0.1};
+  const auto objective = [&](const std::vector<double>& a) {
+    const OracleRow row = oracle<double>(a, pair.reference);
+    return w.kl_reverse * row.kl_reverse + w.kl_forward * row.kl_forward + w.logp * row.log_pi[target] +
+           w.entropy * row.entropy_policy;
+  };
+  const std::vector<float> got = gradient_of(pair.policy, pair.reference, static_cast<std::int64_t>(target), w, 2,
+                                             std::vector<float>(33), false);
+  const double h = 1e-5;
+  for (std::size_t v = 0; v < 33; ++v) {
+    std::vector<double> up = pair.policy, down = pair.policy;
+    up[v] += h;
+    down[v] -= h;
+    const long double slope = (objective(up) - objective(down)) / (2 * h);
+    EXPECT_NEAR(got[v], static_cast<double>(slope), 1e-7) << v;
+  }
+}
+
+TEST(Gradient, AccumulatesAndWorksInPlace) {
+  auto pair = RowFactory<float>(1003, 3).noisy(0.7);
+  const Weights w{0.3, -0.2, 0.5, 0.1};
+  const std::vector<float> fresh = gradient_of(pair.policy, pair.reference, 7, w, 1, std::vector<float>(1003), false);
+  const std::vector<float> added = gradient_of(pair.policy, pair.reference, 7, w, 1, std::vector<float>(1003, 2.0f), true);
+  for (std::size_t v = 0; v < 1003; ++v) EXPECT_FLOAT_EQ(added[v], fresh[v] + 2.0f);
+
+  const VocabShard shard = vocab_shard(1003, 0, 1);
+  const std::vector<std::int64_t> targets{7};
+  const RowInputs inputs{.targets = targets, .mask = {}, .sequence = {}};
+  RowPartial partial;
+  const LogitsView reference = logits_view(pair.reference.data(), 1, 1003);
+  cpu::row_partials(logits_view(pair.policy.data(), 1, 1003), reference, shard, inputs, {&partial, 1});
+  const TokenStats token = finish(partial, true);
+  cpu::gradient(logits_view(pair.policy.data(), 1, 1003), reference, shard, inputs, {&token, 1},
+                {.kl_reverse = {&w.kl_reverse, 1}, .kl_forward = {&w.kl_forward, 1}, .logp_policy = {&w.logp, 1},
+                 .entropy_policy = {&w.entropy, 1}},
+                {pair.policy.data(), 1, 1003, 1003, false});
+  EXPECT_EQ(pair.policy, fresh);
+}
+
+TEST(Gradient, MaskedRowsAreZeroWhateverTheyHold) {
+  std::vector<float> a(40, std::numeric_limits<float>::quiet_NaN()), out(40, 5.0f);
+  const std::vector<std::uint8_t> mask{0};
+  const RowInputs inputs{.targets = {}, .mask = mask, .sequence = {}};
+  const TokenStats token;
+  const double one = 1;
+  const VocabShard shard = vocab_shard(40, 0, 1);
+  cpu::gradient(logits_view(a.data(), 1, 40), logits_view(a.data(), 1, 40), shard, inputs, {&token, 1},
+                {.kl_reverse = {&one, 1}, .kl_forward = {}, .logp_policy = {}, .entropy_policy = {}},
+                {out.data(), 1, 40, 40, false});
+  EXPECT_THAT(out, ::testing::Each(0.0f));
+}
+
+}  // namespace
+}  // namespace klmesh::test
