@@ -1,0 +1,15 @@
+// The error that invalid rows end in, the same on every rank.
+#pragma once
+
+#include <cstdint>
+
+#include "klmesh/communicator.hpp"
+#include "klmesh/statistics.hpp"
+
+namespace klmesh {
+
+/// Throws InvalidData that names rank, row and column of the first invalid row of the lowest rank that has one.
+/// Collective over `world`. @param invalid_rows how many there are on all ranks together
+[[noreturn]] void throw_first_invalid(Communicator& world, const StepSums& sums, std::int64_t invalid_rows);
+
+}  // namespace klmesh

@@ -1,0 +1,249 @@
+// The whole flow on every mesh that fits the ranks, against the same flow on one rank.
+#include <gmock/gmock.h>
+
+#include <cstring>
+
+#include "core/oracle.hpp"
+#include "core/rows.hpp"
+#include "klmesh/engine.hpp"
+#include "klmesh/error.hpp"
+#include "klmesh/mpi.hpp"
+
+namespace klmesh::test {
+namespace {
+
+constexpr std::int64_t kVocab = 1003;
+constexpr std::int64_t kRows = 22;
+constexpr std::int64_t kSequences = 5;
+
+// A batch of the whole world, the same on every rank; parts are cut out of it.
+struct Batch {
+  std::int64_t rows = kRows, columns = kVocab;
+  std::vector<float> policy, reference;
+  std::vector<std::int64_t> targets, sequence;
+  std::vector<std::uint8_t> mask;
+
+  explicit Batch(double noise) {
+    RowFactory<float> factory(kVocab, 5);
+    for (std::int64_t row = 0; row < rows; ++row) {
+      const auto pair = factory.noisy(noise);
+      policy.insert(policy.end(), pair.policy.begin(), pair.policy.end());
+      reference.insert(reference.end(), pair.reference.begin(), pair.reference.end());
+      targets.push_back((row * 997) % kVocab);
+      sequence.push_back((row * 3) % kSequences);  // unsorted, and spanning batch parts
+      mask.push_back(row % 7 != 3);
+    }
+  }
+};
+
+// This rank's rows (ceil(rows / B) a part) and columns.
+struct Part {
+  std::vector<float> policy, reference;
+  std::vector<std::int64_t> targets, sequence;
+  std::vector<std::uint8_t> mask;
+  std::int64_t first_row, rows, columns;
+
+  Part(const Batch& batch, const VocabShard& shard, int part, int parts) : columns(shard.columns()) {
+    const std::int64_t each = (batch.rows + parts - 1) / parts;
+    first_row = std::min(batch.rows, each * part);
+    rows = std::min(batch.rows, each * (part + 1)) - first_row;
+    for (std::int64_t row = first_row; row < first_row + rows; ++row) {
+      const auto begin = row * batch.columns + shard.begin;
+      policy.insert(policy.end(), batch.policy.begin() + begin, batch.policy.begin() + begin + columns);
+      reference.insert(reference.end(), batch.reference.begin() + begin, batch.reference.begin() + begin + columns);
+      const auto i = static_cast<std::size_t>(row);
+      targets.push_back(batch.targets[i]);
+      sequence.push_back(batch.sequence[i]);
+      mask.push_back(batch.mask[i]);
+    }
+  }
+  LogitsView policy_view() const { return logits_view(policy.data(), rows, columns); }
+  LogitsView reference_view() const { return logits_view(reference.data(), rows, columns); }
+  RowInputs inputs() const { return {.targets = targets, .mask = mask, .sequence = sequence}; }
+};
+
+struct Result {
+  std::vector<TokenStats> tokens;
+  std::vector<float> gradient;
+  StepStatistics statistics;
+  std::int64_t first_row = 0;
+  VocabShard shard;
+};
+
+Result run(Mesh& mesh, const Batch& batch) {
+  Engine engine(mesh, kVocab);
+  const Part part(batch, engine.shard(), mesh.batch_part(), mesh.shape().batch);
+  Result r;
+  r.first_row = part.first_row;
+  r.shard = engine.shard();
+  r.tokens.resize(static_cast<std::size_t>(part.rows));
+  engine.evaluate(part.policy_view(), part.reference_view(), part.inputs(), r.tokens, host_stream);
+  r.gradient.assign(static_cast<std::size_t>(part.rows * part.columns), 7.0f);
+  const std::vector<double> reverse(r.tokens.size(), 0.3), forward(r.tokens.size(), 0.2), logp(r.tokens.size(), -0.7),
+      entropy(r.tokens.size(), 0.1);
+  engine.gradient(part.policy_view(), part.reference_view(), part.inputs(), r.tokens,
+                  {.kl_reverse = reverse, .kl_forward = forward, .logp_policy = logp, .entropy_policy = entropy},
+                  {r.gradient.data(), part.rows, part.columns, part.columns, false}, host_stream);
+  StepSums sums(kSequences);
+  engine.accumulate(r.tokens, part.inputs(), sums);
+  r.statistics = engine.reduce(sums);
+  return r;
+}
+
+int world_size() {
+  int size = 0;
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  return size;
+}
+
+std::vector<MeshShape> meshes() {
+  std::vector<MeshShape> shapes;
+  for (int vocab = 1; vocab <= world_size(); ++vocab) {
+    if (world_size() % vocab == 0) shapes.push_back({world_size() / vocab, vocab});
+  }
+  return shapes;
+}
+
+bool same_statistics(const StepStatistics& a, const StepStatistics& b) {
+  return std::memcmp(&a, &b, sizeof a) == 0;
+}
+
+TEST(Engine, SameBitsOnEveryMeshOfWholeSubtrees) {
+  for (const double noise : {1e-5, 0.1, 2.0}) {
+    const Batch batch(noise);
+    Mesh alone = Mesh::self();
+    const Result whole = run(alone, batch);
+    for (const MeshShape shape : meshes()) {
+      Mesh mesh = borrow_mesh(MPI_COMM_WORLD, shape);
+      const Result part = run(mesh, batch);
+      const bool whole_subtrees = is_whole_subtrees(shape.vocab);
+      EXPECT_EQ(Engine(mesh, kVocab).reproducible(), whole_subtrees);
+      if (whole_subtrees) {
+        EXPECT_TRUE(same_statistics(part.statistics, whole.statistics)) << to_string(shape);
+      }
+      for (std::size_t i = 0; i < part.tokens.size(); ++i) {
+        const std::size_t row = i + static_cast<std::size_t>(part.first_row);
+        if (whole_subtrees) {
+          EXPECT_EQ(std::memcmp(&part.tokens[i], &whole.tokens[row], sizeof(TokenStats)), 0) << to_string(shape);
+        } else {
+          EXPECT_NEAR(part.tokens[i].kl_reverse, whole.tokens[row].kl_reverse, 1e-9 * whole.tokens[row].kl_reverse);
+        }
+        const auto columns = static_cast<std::size_t>(part.shard.columns());
+        for (std::size_t v = 0; v < columns; ++v) {
+          const float want = whole.gradient[row * kVocab + static_cast<std::size_t>(part.shard.begin) + v];
+          const float got = part.gradient[i * columns + v];
+          if (whole_subtrees ? got != want : std::fabs(got - want) > 1e-6f * std::fabs(want)) {
+            ADD_FAILURE() << "gradient of row " << row << " on " << to_string(shape) << ": " << got << ", not " << want;
+            break;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Engine, MatchesTheOracle) {
+  const Batch batch(0.1);
+  for (const MeshShape shape : meshes()) {
+    Mesh mesh = borrow_mesh(MPI_COMM_WORLD, shape);
+    const StepStatistics s = run(mesh, batch).statistics;
+    long double kl = 0, k1 = 0;
+    std::int64_t tokens = 0;
+    for (std::int64_t row = 0; row < kRows; ++row) {
+      if (!batch.mask[static_cast<std::size_t>(row)]) continue;
+      ++tokens;
+      const auto begin = static_cast<std::size_t>(row * kVocab);
+      const OracleRow want = oracle<float>(std::span(batch.policy).subspan(begin, kVocab),
+                                           std::span(batch.reference).subspan(begin, kVocab));
+      kl += want.kl_reverse;
+      k1 -= want.log_ratio[static_cast<std::size_t>(batch.targets[static_cast<std::size_t>(row)])];
+    }
+    EXPECT_EQ(s.tokens, tokens);
+    EXPECT_EQ(s.masked_tokens, kRows - tokens);
+    EXPECT_EQ(s.sequences, kSequences);
+    EXPECT_NEAR(s[Quantity::kl_reverse].sum, static_cast<double>(kl), 1e-12);
+    EXPECT_NEAR(s[Quantity::k1].sum, static_cast<double>(k1), 1e-12);
+  }
+}
+
+// Runs `action` and returns the message of the E it threw, or "" if it threw nothing.
+template <typename E, typename Action>
+std::string message_of(Action&& action) {
+  try {
+    action();
+  } catch (const E& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Engine, InvalidRowsThrowOnEveryRankAndNameThePlace) {
+  for (const MeshShape shape : meshes()) {
+    Mesh mesh = borrow_mesh(MPI_COMM_WORLD, shape);
+    Batch nan(0.1);
+    nan.reference[static_cast<std::size_t>(20 * kVocab + 1000)] = std::numeric_limits<float>::quiet_NaN();
+    const std::string message = message_of<InvalidData>([&] { run(mesh, nan); });
+    EXPECT_THAT(message, ::testing::HasSubstr("reference logits hold NaN")) << to_string(shape);
+    EXPECT_THAT(message, ::testing::HasSubstr("column 1000")) << to_string(shape);
+    EXPECT_THAT(message, ::testing::HasSubstr("rank ")) << to_string(shape);
+
+    Batch target(0.1);
+    target.targets[5] = kVocab;
+    EXPECT_THAT(message_of<InvalidData>([&] { run(mesh, target); }), ::testing::HasSubstr("target 1003"));
+
+    Batch masked(0.1);
+    masked.mask.assign(masked.mask.size(), 0);
+    EXPECT_THAT(message_of<InvalidData>([&] { run(mesh, masked); }), ::testing::HasSubstr("no token"));
+
+    Batch hidden(0.1);  // the same NaN behind the mask is nobody's business
+    hidden.mask[5] = 0;
+    hidden.policy[static_cast<std::size_t>(5 * kVocab + 3)] = std::numeric_limits<float>::quiet_NaN();
+    hidden.targets[5] = -77;
+    EXPECT_NO_THROW(run(mesh, hidden));
+  }
+}
+
+TEST(Engine, WrongShapesThrowOnEveryRankOfTheGroup) {
+  Mesh mesh = borrow_mesh(MPI_COMM_WORLD, {1, world_size()});
+  Engine engine(mesh, kVocab);
+  const Batch batch(0.1);
+  const Part part(batch, engine.shard(), 0, 1);
+  std::vector<TokenStats> tokens(static_cast<std::size_t>(part.rows));
+  LogitsView policy = part.policy_view();
+  if (mesh.vocab_part() == mesh.shape().vocab - 1) policy.columns -= 1;  // one rank alone is wrong
+  EXPECT_THROW(engine.evaluate(policy, part.reference_view(), part.inputs(), tokens, host_stream), InvalidArgument);
+  // and the group is still usable
+  EXPECT_NO_THROW(engine.evaluate(part.policy_view(), part.reference_view(), part.inputs(), tokens, host_stream));
+  if (world_size() > 1) {
+    std::vector<std::int64_t> other = part.targets;
+    if (mesh.vocab_part() == 0) other[0] += 1;
+    EXPECT_THROW(engine.evaluate(part.policy_view(), part.reference_view(),
+                                 {.targets = other, .mask = part.mask, .sequence = part.sequence}, tokens, host_stream),
+                 InvalidData);
+  }
+}
+
+TEST(Engine, RefusesTheGradientOfAnInfiniteDivergence) {
+  Mesh mesh = borrow_mesh(MPI_COMM_WORLD, {1, world_size()});
+  Engine engine(mesh, kVocab);
+  Batch batch(0.1);
+  batch.reference[3] = -std::numeric_limits<float>::infinity();
+  const Part part(batch, engine.shard(), 0, 1);
+  std::vector<TokenStats> tokens(static_cast<std::size_t>(part.rows));
+  engine.evaluate(part.policy_view(), part.reference_view(), part.inputs(), tokens, host_stream);
+  EXPECT_EQ(tokens[0].kl_reverse, HUGE_VAL);
+  EXPECT_TRUE(std::isfinite(tokens[0].kl_forward));
+  std::vector<float> out(static_cast<std::size_t>(part.rows * part.columns));
+  const std::vector<double> ones(tokens.size(), 1.0);
+  const GradientView view{out.data(), part.rows, part.columns, part.columns, false};
+  EXPECT_THROW(engine.gradient(part.policy_view(), part.reference_view(), part.inputs(), tokens,
+                               {.kl_reverse = ones, .kl_forward = {}, .logp_policy = {}, .entropy_policy = {}}, view,
+                               host_stream),
+               InvalidArgument);
+  EXPECT_NO_THROW(engine.gradient(part.policy_view(), part.reference_view(), part.inputs(), tokens,
+                                  {.kl_reverse = {}, .kl_forward = ones, .logp_policy = {}, .entropy_policy = {}}, view,
+                                  host_stream));
+}
+
+}  // namespace
+}  // namespace klmesh::test
