@@ -71,7 +71,7 @@ HWY_INLINE void gradient_row(const T* a, const T* b, std::int64_t columns, const
   const D d;
   const hn::Rebind<float, D> df;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const auto step = [&](const T* pa, const T* pb, float* po) {
+  const auto step = [&](const T* pa, const T* pb, float* po) KLMESH_INLINE_LAMBDA {
     const V g = gradient_vector<T>(d, load(d, pa), load(d, pb), w);
     const V before = accumulate ? hn::PromoteTo(d, hn::LoadU(df, po)) : hn::Zero(d);
     hn::StoreU(hn::DemoteTo(df, hn::Add(g, before)), df, po);

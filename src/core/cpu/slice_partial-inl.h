@@ -48,7 +48,7 @@ HWY_INLINE SliceExtremes find_extremes(const T* a, const T* b, std::int64_t colu
   V max_a = hn::Set(d, -HUGE_VAL);
   V max_b = max_a;
   V valid = hn::Set(d, 1.0);
-  for_each_vector(a, b, columns, [&](V va, V vb) {
+  for_each_vector(a, b, columns, [&](V va, V vb) KLMESH_INLINE_LAMBDA {
     // false for NaN and +inf
     valid = hn::IfThenElseZero(hn::And(hn::Lt(va, infinity), hn::Lt(vb, infinity)), valid);
     max_a = hn::Max(max_a, va);
@@ -128,7 +128,7 @@ HWY_INLINE RowPartial sum_slice(const T* a, const T* b, std::int64_t columns, do
   const V near_bound = hn::Set(d, kNear);
   const V huge = hn::Set(d, std::numeric_limits<double>::max());
   SliceSums sums(d);
-  for_each_vector(a, b, columns, [&](V va, V vb) {
+  for_each_vector(a, b, columns, [&](V va, V vb) KLMESH_INLINE_LAMBDA {
     const V above = above_reference(d, va, v_exponent);
     const V u = centred_difference<T>(d, va, vb, v_pivot);
     const V w = exp_any(d, above);

@@ -1,0 +1,17 @@
+// `klmesh info`: what this build can do, and where it runs.
+#pragma once
+
+#include <mpi.h>
+
+#include <string>
+
+namespace klmesh::cli {
+
+/// "klmesh 0.1.0".
+std::string version_text();
+
+/// Prints build, back ends, MPI, ranks per host and the default mesh on rank 0. Collective over `world`.
+/// @return 0 @throws MpiError, IoError
+int run_info(MPI_Comm world);
+
+}  // namespace klmesh::cli

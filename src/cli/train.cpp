@@ -1,0 +1,66 @@
+#include "cli/train.hpp"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <chrono>
+#include <ctime>
+#include <optional>
+
+#include "cli/config.hpp"
+#include "cli/console.hpp"
+#include "cli/progress.hpp"
+#include "cli/rank_zero.hpp"
+#include "cli/run_directory.hpp"
+#include "cli/train_console.hpp"
+#include "cli/train_summary.hpp"
+#include "klmesh/mpi.hpp"
+#include "loop/training.hpp"
+
+namespace klmesh::cli {
+namespace {
+
+std::string utc_now() { return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr))); }
+
+io::RunAttributes attributes_of(const loop::TrainConfig& config, MeshShape shape) {
+  return {.config_toml = print_config(config, {.comments = false, .paths = false}),
+          .mesh = to_string(shape),
+          .created_utc = utc_now(),
+          .library_version = KLMESH_VERSION};
+}
+
+}  // namespace
+
+int run_train(const TrainOptions& options, MPI_Comm world) {
+  const CommunicatorOptions communicator_options{std::chrono::duration<double>(options.deadline_seconds)};
+  const MeshShape shape = options.mesh ? *options.mesh : default_mesh_shape(world);
+  Mesh mesh = borrow_mesh(world, shape, communicator_options);
+  // Read once: nodes may see different files and environments.
+  const std::string config_toml = on_rank_zero(mesh.world(), [&] {
+    return print_config(load_config(options.config_path, process_environment(), options.sets));
+  });
+  const loop::TrainConfig config = parse_config(config_toml, options.config_path);
+  const std::string run_directory = on_rank_zero(
+      mesh.world(), [&] { return make_run_directory(options.run_directory, options.config_path).string(); });
+
+  const int rank = mesh.world().rank();
+  loop::TrainingFiles files{.record = nullptr, .dump_tokens = options.dump_tokens, .replay_tokens = options.replay_tokens};
+  std::optional<loop::RunRecord> record;
+  TrainConsole console(stdout, config.loop.report_every, progress_style(rank));
+  loop::TrainingObserver silent;
+  if (rank == 0) {
+    record.emplace(run_directory, attributes_of(config, shape));
+    files.record = &*record;
+    write_out(stdout, fmt::format("# klmesh {} train {}, mesh {} (batch x vocabulary), run directory {}\n",
+                                  KLMESH_VERSION, options.config_path, to_string(shape), run_directory));
+  }
+  const loop::TrainingSummary summary =
+      run_training(mesh, config, files, rank == 0 ? static_cast<loop::TrainingObserver&>(console) : silent);
+  if (rank == 0) {
+    write_out(stdout, format_summary(summary));
+    write_out(stdout, fmt::format("# statistics in {}/statistics.h5\n", run_directory));
+  }
+  return 0;
+}
+
+}  // namespace klmesh::cli

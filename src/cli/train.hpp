@@ -1,0 +1,30 @@
+// `klmesh train`: the job itself, once the command line is read and MPI runs.
+#pragma once
+
+#include <mpi.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "klmesh/mesh.hpp"
+
+namespace klmesh::cli {
+
+/// What the command line of `klmesh train` says.
+struct TrainOptions {
+  std::string config_path;
+  std::optional<std::string> run_directory;  ///< --run; default runs/<config>-<UTC>
+  std::optional<MeshShape> mesh;             ///< --mesh; default_mesh_shape() if absent
+  std::vector<std::string> sets;             ///< --set, "key=value" each, in order
+  double deadline_seconds = 300.0;           ///< of every wait
+  bool print_config = false;                 ///< print the effective configuration and stop
+  std::optional<std::string> dump_tokens;    ///< --dump-tokens FILE
+  std::optional<std::string> replay_tokens;  ///< --replay-tokens FILE
+};
+
+/// Runs the job. Collective over `world`.
+/// @return the exit code of a job that did not fail; failures are thrown
+int run_train(const TrainOptions& options, MPI_Comm world);
+
+}  // namespace klmesh::cli

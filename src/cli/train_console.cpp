@@ -1,0 +1,114 @@
+#include "cli/train_console.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+namespace klmesh::cli {
+namespace {
+
+using loop::Phase;
+using loop::StepRecord;
+
+std::vector<Column> columns_of(Phase phase) {
+  const Column step{.name = "step", .unit = "", .significant = 6, .width = 6};
+  const Column speed{.name = "speed", .unit = "tokens/s", .significant = 4, .width = 10};
+  const auto nats = [](std::string name, int significant = 4, int width = 10) {
+    return Column{std::move(name), "nats", significant, width};
+  };
+  const auto pure = [](std::string name) { return Column{std::move(name), "", 5, 10}; };
+  switch (phase) {
+    case Phase::mle:
+      return {step, nats("loss", 5), pure("perplexity"), nats("entropy", 5), pure("heldout_ppl"), speed};
+    case Phase::reward:
+      return {step, nats("loss", 5), speed};
+    case Phase::rlhf:
+      break;
+  }
+  return {step,          pure("reward"), pure("perplexity"), nats("kl_reverse"), nats("kl_forward"),
+          nats("k1"),    nats("+-k1", 2, 8), nats("k2"), nats("+-k2", 2, 8), nats("k3"), nats("+-k3", 2, 8), speed};
+}
+
+std::vector<Cell> cells_of(const StepRecord& r) {
+  const double speed = static_cast<double>(r.tokens) / r.seconds;
+  if (r.phase == Phase::reward) return {r.step, r.loss, speed};
+  const StepStatistics& s = *r.statistics;
+  const double perplexity = std::exp(-s[Quantity::logp_policy].mean);
+  if (r.phase == Phase::mle) {
+    return {r.step, r.loss, perplexity, s[Quantity::entropy_policy].mean,
+            std::isnan(r.perplexity_heldout) ? Cell{std::string("-")} : Cell{r.perplexity_heldout}, speed};
+  }
+  std::vector<Cell> cells{r.step, r.reward_mean, perplexity, s[Quantity::kl_reverse].mean, s[Quantity::kl_forward].mean};
+  for (const Quantity k : {Quantity::k1, Quantity::k2, Quantity::k3}) {
+    cells.emplace_back(s[k].mean);
+    cells.emplace_back(s[k].standard_error_clustered);
+  }
+  cells.emplace_back(speed);
+  return cells;
+}
+
+std::string title(Phase phase, std::string_view arm) {
+  switch (phase) {
+    case Phase::mle:
+      return "phase 1: maximum likelihood";
+    case Phase::reward:
+      return "phase 2: reward model from preferences";
+    case Phase::rlhf:
+      break;
+  }
+  return fmt::format("phase 3: RLHF, penalty {}: {}", arm, objective(loop::parse_penalty(arm)));
+}
+
+std::string label(Phase phase, std::string_view arm) {
+  if (phase == Phase::mle) return "maximum likelihood";
+  return phase == Phase::reward ? "reward model" : "rlhf " + std::string(arm);
+}
+
+}  // namespace
+
+TrainConsole::TrainConsole(std::FILE* out, std::int64_t report_every, ProgressStyle progress)
+    : out_(out), report_every_(report_every), style_(progress) {}
+
+void TrainConsole::say(std::string_view text) { write_out(out_, fmt::format("# {}\n", text)); }
+
+void TrainConsole::corpus_loaded(const loop::CorpusReport& r) {
+  say(fmt::format("corpus: {} training texts ({} tokens), {} held-out texts ({} tokens, {:.2f} % unknown); "
+                  "vocabulary {}",
+                  r.train_texts, r.train_tokens, r.heldout_texts, r.heldout_tokens, 100.0 * r.unknown_heldout,
+                  r.vocab_size));
+}
+
+void TrainConsole::phase_began(Phase phase, std::string_view arm, std::int64_t steps) {
+  write_out(out_, "#\n");
+  say(fmt::format("{}, {} steps", title(phase, arm), steps));
+  table_.emplace(out_, columns_of(phase));
+  table_->header();
+  steps_ = steps;
+  progress_.emplace(label(phase, arm), steps, style_);
+}
+
+void TrainConsole::step_done(const StepRecord& record) {
+  progress_->update(record.step, record.phase == Phase::rlhf ? fmt::format("reward {:.3g}", record.reward_mean)
+                                                             : fmt::format("loss {:.4g}", record.loss));
+  if (record.step == 1 || record.step % report_every_ == 0 || record.step == steps_) table_->row(cells_of(record));
+}
+
+void TrainConsole::phase_ended(Phase) { progress_.reset(); }
+
+void TrainConsole::mle_done(const loop::MleReport& r) {
+  say(fmt::format("held-out perplexity {:.1f}; unigram {:.1f}; interpolated add-k bigram {:.1f} (k {:.3g}, weight "
+                  "{:.2f})",
+                  r.heldout.perplexity, r.baselines.unigram_perplexity, r.baselines.bigram_perplexity,
+                  r.baselines.k, r.baselines.weight));
+  say("maximum likelihood is minimum forward KL: with p the empirical next-word distribution given the model's context,");
+  say(fmt::format("  held-out loss {:.9f} = cross-entropy {:.9f} = H(p) {:.6f} + KL[p||policy] {:.6f} nats a token",
+                  r.heldout.loss, r.heldout.cross_entropy, r.heldout.entropy_data, r.heldout.kl_forward));
+}
+
+void TrainConsole::reward_done(const loop::RewardReport& r) {
+  say(fmt::format("held-out preference accuracy {:.1f} % of {} pairs", 100.0 * r.accuracy, r.pairs));
+}
+
+}  // namespace klmesh::cli

@@ -1,0 +1,91 @@
+#include "cli/train_summary.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace klmesh::cli {
+namespace {
+
+using loop::ArmReport;
+using loop::Coverage;
+
+std::string learnt(const loop::TrainingSummary& s) {
+  std::string text;
+  if (s.mle) {
+    text += fmt::format("# language model: held-out perplexity {:.1f} (unigram {:.1f}, bigram {:.1f})\n",
+                        s.mle->heldout.perplexity, s.mle->baselines.unigram_perplexity,
+                        s.mle->baselines.bigram_perplexity);
+  }
+  if (s.reward) {
+    text += fmt::format("# reward model: {:.1f} % of {} held-out preferences\n", 100.0 * s.reward->accuracy,
+                        s.reward->pairs);
+  }
+  return text;
+}
+
+std::string estimate(const char* estimator, const QuantityStatistics& value, const QuantityStatistics& bias) {
+  return fmt::format("#   {:<3} {:>10.4g} +- {:<8.2g} bias {:>10.2g} +- {:<8.2g} negative {:5.1f} %\n", estimator,
+                     value.mean, value.standard_error_clustered, bias.mean, bias.standard_error_clustered,
+                     100.0 * static_cast<double>(value.negative) / static_cast<double>(value.count));
+}
+
+std::string coverage_line(const char* estimator, const Coverage& c) {
+  return fmt::format("#   {:<3} {:5.1f} % of {} steps (p = {:.2g}){}\n", estimator, 100.0 * c.fraction(), c.steps,
+                     c.p_value(), c.fails() ? "  FAILS: its error bars do not cover its bias" : "");
+}
+
+std::string coverage_lines(const ArmReport& arm) {
+  if (arm.coverage.k1().steps == 0) return "";
+  return "# |bias| <= 2 clustered standard errors, over steps with KL between 1e-3 and 0.3 nats:\n" +
+         coverage_line("k1", arm.coverage.k1()) + coverage_line("k2", arm.coverage.k2()) +
+         coverage_line("k3", arm.coverage.k3());
+}
+
+std::string arm_lines(const ArmReport& arm) {
+  const StepStatistics& first = *arm.first.statistics;
+  const StepStatistics& last = *arm.last.statistics;
+  const double rise = arm.final_reward - arm.first.reward_mean;
+  std::string text = fmt::format("#\n# arm {}: {}\n", name(arm.penalty), objective(arm.penalty));
+  text += fmt::format("# mean reward {:.4g} at step 1, {:.4g} over the last steps: up {:.4g}, {:.2f} standard "
+                      "deviations of the initial reward ({:.4g})\n",
+                      arm.first.reward_mean, arm.final_reward, rise, rise / arm.first.reward_stddev,
+                      arm.first.reward_stddev);
+  text += fmt::format("# exact KL[policy||reference]: {:.4g} at step 1, {:.4g} nats a token over the last steps; "
+                      "over all tokens of all steps {:.4g} to {:.4g}\n",
+                      first[Quantity::kl_reverse].mean, arm.final_kl, arm.kl_min, arm.kl_max);
+  text += fmt::format("# at the last step, {} tokens: exact KL {:.6g}, forward {:.6g}; what each estimator says:\n",
+                      last.tokens, last[Quantity::kl_reverse].mean, last[Quantity::kl_forward].mean);
+  text += estimate("k1", last[Quantity::k1], last[Quantity::k1_bias]);
+  text += estimate("k2", last[Quantity::k2], last[Quantity::k2_bias]);
+  text += estimate("k3", last[Quantity::k3], last[Quantity::k3_bias]);
+  text += coverage_lines(arm);
+  for (std::size_t i = 0; i < arm.samples_before.size(); ++i) {
+    text += fmt::format("# before: {}\n# after:  {}\n", arm.samples_before[i], arm.samples_after[i]);
+  }
+  return text;
+}
+
+// How far unpenalised training ran, against every penalised arm.
+std::string comparison(const std::vector<ArmReport>& arms) {
+  std::string text;
+  for (const ArmReport& none : arms) {
+    if (none.penalty != loop::Penalty::none) continue;
+    for (const ArmReport& arm : arms) {
+      if (arm.penalty == loop::Penalty::none) continue;
+      text += fmt::format("# without a penalty the policy moved {:.1f} times as far as with {} (KL {:.4g} against {:.4g})\n",
+                          none.final_kl / arm.final_kl, name(arm.penalty), none.final_kl, arm.final_kl);
+    }
+  }
+  return text.empty() ? text : "#\n" + text;
+}
+
+}  // namespace
+
+std::string format_summary(const loop::TrainingSummary& summary) {
+  std::string text = "#\n# summary\n" + learnt(summary);
+  for (const ArmReport& arm : summary.arms) text += arm_lines(arm);
+  return text + comparison(summary.arms);
+}
+
+}  // namespace klmesh::cli

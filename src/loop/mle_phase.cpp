@@ -1,0 +1,91 @@
+#include "loop/mle_phase.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numbers>
+#include <numeric>
+
+#include "loop/partition.hpp"
+#include "loop/random.hpp"
+
+namespace klmesh::loop {
+
+MlePhase::MlePhase(Mesh& mesh, Engine& engine, Policy& policy, const Examples& examples, const TrainConfig& config)
+    : mesh_(mesh),
+      engine_(engine),
+      policy_(policy),
+      examples_(examples),
+      config_(config),
+      optimizer_(config.adam, static_cast<std::int64_t>(policy.parameters().flat().size())),
+      gradient_(policy.make_gradient()) {}
+
+StepRecord MlePhase::step() {
+  const auto start = std::chrono::steady_clock::now();
+  const std::int64_t batch = std::min(config_.mle.batch_tokens, examples_.size());
+  const RowRange range = part_of_rows(batch, kRowTile, mesh_.batch_part(), mesh_.shape().batch);
+  select_batch(step_ * batch + range.begin, range.size());
+
+  logits_.resize(static_cast<std::size_t>(range.size() * policy_.shard().columns()));
+  policy_.forward(contexts_, range.begin, activations_, logits_);
+
+  // There is no reference yet: the policy stands in for it, and only its own quantities are used.
+  const LogitsView view = logits_view(logits_.data(), range.size(), policy_.shard().columns());
+  const RowInputs inputs{.targets = targets_, .mask = {}, .sequence = {}};
+  tokens_.resize(static_cast<std::size_t>(range.size()));
+  engine_.evaluate(view, view, inputs, tokens_, host_stream);
+  StepSums sums;
+  engine_.accumulate(tokens_, inputs, sums);
+  StepRecord record;
+  record.statistics = engine_.reduce(sums);
+
+  const std::vector<double> ascend_logp(tokens_.size(), -1.0 / static_cast<double>(batch));
+  engine_.gradient(view, view, inputs, tokens_,
+                   {.kl_reverse = {}, .kl_forward = {}, .logp_policy = ascend_logp, .entropy_policy = {}},
+                   {logits_.data(), view.rows, view.columns, view.row_stride, false}, host_stream);
+  gradient_.clear();
+  policy_.backward(activations_, logits_, gradient_);
+  policy_.reduce(gradient_);
+  optimizer_.step(policy_.parameters().flat(), gradient_.words(), learning_rate(), config_.mle.weight_decay);
+
+  record.phase = Phase::mle;
+  record.step = ++step_;
+  record.loss = -(*record.statistics)[Quantity::logp_policy].mean;
+  record.tokens = record.statistics->tokens;
+  record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return record;
+}
+
+// Copies examples first .. first + count - 1 of the endless sequence of shuffled epochs.
+void MlePhase::select_batch(std::int64_t first, std::int64_t count) {
+  contexts_.clear();
+  targets_.clear();
+  for (std::int64_t i = first; i < first + count; ++i) {
+    if (i / examples_.size() != epoch_) shuffle_epoch(i / examples_.size());
+    const std::int64_t example = order_[static_cast<std::size_t>(i % examples_.size())];
+    const auto context = examples_.context_of(example);
+    contexts_.insert(contexts_.end(), context.begin(), context.end());
+    targets_.push_back(examples_.targets[static_cast<std::size_t>(example)]);
+  }
+}
+
+// Fisher-Yates from counter-based numbers: every rank draws the same order without talking.
+void MlePhase::shuffle_epoch(std::int64_t epoch) {
+  order_.resize(static_cast<std::size_t>(examples_.size()));
+  std::iota(order_.begin(), order_.end(), std::int64_t{0});
+  const RandomStream stream{config_.seed, RandomPurpose::mle_batches, static_cast<std::uint32_t>(epoch)};
+  for (std::size_t i = order_.size() - 1; i > 0; --i) {
+    const std::int64_t j = random_below(stream, i, static_cast<std::int64_t>(i) + 1);
+    std::swap(order_[i], order_[static_cast<std::size_t>(j)]);
+  }
+  epoch_ = epoch;
+}
+
+// Cosine from the first rate to the final one.
+double MlePhase::learning_rate() const {
+  const double progress = static_cast<double>(step_) / static_cast<double>(std::max<std::int64_t>(1, config_.mle.steps));
+  const double cosine = 0.5 * (1.0 + std::cos(std::numbers::pi * std::min(1.0, progress)));
+  return config_.mle.final_learning_rate + (config_.mle.learning_rate - config_.mle.final_learning_rate) * cosine;
+}
+
+}  // namespace klmesh::loop

@@ -1,0 +1,49 @@
+// Phase 1: maximum likelihood, which is minimum forward KL from the data.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "klmesh/engine.hpp"
+#include "klmesh/mesh.hpp"
+#include "loop/adam.hpp"
+#include "loop/examples.hpp"
+#include "loop/policy.hpp"
+#include "loop/step_record.hpp"
+#include "loop/train_config.hpp"
+
+namespace klmesh::loop {
+
+/// Trains a policy on batches drawn without replacement, epoch by epoch. Collective over the world of the mesh.
+class MlePhase {
+ public:
+  /// All references must outlive the phase.
+  MlePhase(Mesh& mesh, Engine& engine, Policy& policy, const Examples& examples, const TrainConfig& config);
+
+  /// One step: loss is the mean of -log pi(next word), nats a token, before the update.
+  StepRecord step();
+
+ private:
+  void select_batch(std::int64_t first, std::int64_t count);
+  void shuffle_epoch(std::int64_t epoch);
+  double learning_rate() const;
+
+  Mesh& mesh_;
+  Engine& engine_;
+  Policy& policy_;
+  const Examples& examples_;
+  const TrainConfig& config_;
+  Adam optimizer_;
+  PolicyGradient gradient_;
+  std::int64_t step_ = 0;
+  std::int64_t epoch_ = -1;
+  std::vector<std::int64_t> order_;  // (examples) this epoch's order, the same on every rank
+
+  std::vector<std::int32_t> contexts_;  // (rows of this rank, context)
+  std::vector<std::int64_t> targets_;   // (rows of this rank)
+  Activations activations_;
+  std::vector<float> logits_;  // (rows of this rank, shard columns); becomes the gradient in place
+  std::vector<TokenStats> tokens_;
+};
+
+}  // namespace klmesh::loop

@@ -1,0 +1,22 @@
+// Which rows a batch part owns: contiguous runs of whole units, so that a unit's content does not depend on the mesh.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace klmesh::loop {
+
+struct RowRange {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+
+  constexpr std::int64_t size() const noexcept { return end - begin; }
+};
+
+/// Part `part` of `parts` of `rows` rows, in units of `unit` rows; parts may be empty, and the last unit short.
+constexpr RowRange part_of_rows(std::int64_t rows, std::int64_t unit, int part, int parts) noexcept {
+  const std::int64_t units = (rows + unit - 1) / unit;
+  return {std::min(rows, unit * (units * part / parts)), std::min(rows, unit * (units * (part + 1) / parts))};
+}
+
+}  // namespace klmesh::loop

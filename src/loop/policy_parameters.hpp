@@ -1,0 +1,66 @@
+// The parameters of the n-gram model: one flat array per rank, with views, and the same layout for gradients.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "klmesh/vocab_shard.hpp"
+#include "loop/gemm.hpp"
+#include "loop/train_config.hpp"
+
+namespace klmesh::loop {
+
+/// The tensors, in the order in which they lie in memory and in gradients.
+enum class PolicyTensor : int { embeddings, hidden_weights, hidden_bias, head, head_bias };
+inline constexpr int kPolicyTensors = 5;
+
+/// "embeddings" and so on: the name used in files.
+std::string_view name(PolicyTensor tensor) noexcept;
+
+/// Rows of embeddings, head and head bias are vocabulary entries and belong to their shard; the rest is
+/// replicated.
+constexpr bool is_sharded(PolicyTensor tensor) noexcept {
+  return tensor != PolicyTensor::hidden_weights && tensor != PolicyTensor::hidden_bias;
+}
+
+/// Parameters of one rank. Copyable: a frozen copy is a reference model.
+class PolicyParameters {
+ public:
+  /// All zero. @throws InvalidArgument unless all sizes of the model are at least 1
+  PolicyParameters(const ModelConfig& model, const VocabShard& shard);
+
+  const ModelConfig& model() const noexcept { return model_; }
+  const VocabShard& shard() const noexcept { return shard_; }
+
+  /// embeddings (shard rows, embedding), hidden_weights (context * embedding, hidden), hidden_bias (1,
+  /// hidden), head (shard rows, hidden), head_bias (1, shard rows).
+  Matrix<float> operator[](PolicyTensor tensor) noexcept;
+  Matrix<const float> operator[](PolicyTensor tensor) const noexcept;
+
+  /// All tensors, one after the other, without gaps.
+  std::span<float> flat() noexcept { return values_; }
+  std::span<const float> flat() const noexcept { return values_; }
+
+ private:
+  struct Extent {
+    std::int64_t offset = 0, rows = 0, columns = 0;
+  };
+  ModelConfig model_;
+  VocabShard shard_;
+  std::array<Extent, kPolicyTensors> extents_;
+  std::vector<float> values_;
+};
+
+/// Small random weights, keyed by (seed, tensor, global index): the same on every mesh.
+///
+/// Embeddings are uniform with variance 1, hidden weights uniform with variance 1 / (context * embedding),
+/// the head uniform in +-0.05; biases are 0, the head bias is log_unigram where given.
+/// @param log_unigram (vocab_size) log probabilities of single words, or empty
+/// @throws InvalidArgument if log_unigram has another size
+PolicyParameters initial_policy_parameters(const ModelConfig& model, const VocabShard& shard,
+                                           std::uint64_t seed, std::span<const float> log_unigram);
+
+}  // namespace klmesh::loop

@@ -1,0 +1,98 @@
+#include "loop/reward_model.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <limits>
+
+#include "klmesh/error.hpp"
+#include "loop/vocabulary.hpp"
+
+namespace klmesh::loop {
+namespace {
+
+// One tensor for what Adam steps, one for the loss: both travel in one exchange.
+constexpr int kScores = 0;
+constexpr int kLoss = 1;
+
+bool is_word(std::int32_t token) { return token >= Vocabulary::special_tokens; }
+
+/// log(1 + e^x), without overflow.
+double softplus(double x) { return std::fmax(x, 0.0) + std::log1p(std::exp(-std::fabs(x))); }
+
+std::size_t checked_size(std::int64_t vocab_size) {
+  if (vocab_size < 1) throw InvalidArgument("reward model: the vocabulary is empty");
+  return static_cast<std::size_t>(vocab_size);
+}
+
+}  // namespace
+
+RewardModel::RewardModel(std::int64_t vocab_size, const RewardConfig& reward, const AdamConfig& adam)
+    : reward_(reward),
+      scores_(checked_size(vocab_size)),
+      gradient_({{"reward scores", vocab_size}, {"reward loss", 1}}),
+      optimizer_(adam, vocab_size) {}
+
+RewardModel::TextMean RewardModel::mean_of(std::span<const std::int32_t> tokens) const {
+  TextMean text;
+  double sum = 0;
+  const auto vocab_size = static_cast<std::int64_t>(scores_.size());
+  for (const std::int32_t token : tokens) {
+    if (token < 0 || token >= vocab_size) {
+      text.valid = false;
+      continue;
+    }
+    if (!is_word(token)) continue;
+    sum += static_cast<double>(scores_[token]);
+    ++text.words;
+  }
+  if (text.words > 0) text.mean = sum / static_cast<double>(text.words);
+  return text;
+}
+
+void RewardModel::add_pair(const PreferencePair& pair, double weight) {
+  const TextMean preferred = mean_of(pair.preferred);
+  const TextMean rejected = mean_of(pair.rejected);
+  if (!preferred.valid || !rejected.valid) return gradient_.invalidate(kScores);
+  const double margin = preferred.mean - rejected.mean;
+  gradient_.add(kLoss, 0, weight * softplus(-margin));
+  // d softplus(-margin) / d margin = -1 / (1 + e^margin)
+  const double slope = -weight / (1.0 + std::exp(margin));
+  const auto add_words = [&](std::span<const std::int32_t> tokens, double per_word) {
+    for (const std::int32_t token : tokens) {
+      if (is_word(token)) gradient_.add(kScores, token, per_word);
+    }
+  };
+  if (preferred.words > 0) add_words(pair.preferred, slope / static_cast<double>(preferred.words));
+  if (rejected.words > 0) add_words(pair.rejected, -slope / static_cast<double>(rejected.words));
+}
+
+double RewardModel::step(std::span<const PreferencePair> local_pairs, std::int64_t total_pairs,
+                         Communicator& world) {
+  if (total_pairs < 1) throw InvalidArgument("reward model: a step needs at least one pair");
+  gradient_.clear();
+  for (const PreferencePair& pair : local_pairs) add_pair(pair, 1.0 / static_cast<double>(total_pairs));
+  gradient_.all_reduce(world);
+  gradient_.check();
+  optimizer_.step(scores_, gradient_.words(kScores), reward_.learning_rate, reward_.weight_decay);
+  return gradient_.read(kLoss, 0);
+}
+
+double RewardModel::score(std::span<const std::int32_t> tokens) const {
+  const TextMean text = mean_of(tokens);
+  if (!text.valid)
+    throw InvalidData(fmt::format("reward model: a word is outside 0..{}", scores_.size() - 1));
+  return text.mean;
+}
+
+double RewardModel::accuracy(std::span<const PreferencePair> pairs) const {
+  double right = 0;
+  for (const PreferencePair& pair : pairs) {
+    const double margin = score(pair.preferred) - score(pair.rejected);
+    if (margin > 0) right += 1.0;
+    if (margin == 0) right += 0.5;
+  }
+  return pairs.empty() ? std::numeric_limits<double>::quiet_NaN() : right / static_cast<double>(pairs.size());
+}
+
+}  // namespace klmesh::loop

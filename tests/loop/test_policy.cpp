@@ -1,0 +1,290 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "klmesh/error.hpp"
+#include "loop/meshes.hpp"
+#include "loop/policy.hpp"
+#include "loop/random.hpp"
+
+namespace klmesh::loop {
+namespace {
+
+constexpr std::int64_t kVocab = 1100;  // slices of 16 or 32 columns
+constexpr ModelConfig kModel{2, 3, 5};
+constexpr std::int64_t kRows = 4 * kRowTile + 50;  // the last tile is not full
+
+double uniform(std::uint64_t index, std::uint32_t step) {
+  return random_uniform({77, RandomPurpose::mle_batches, step}, index);
+}
+
+/// Everything of a batch that the world shares; each rank takes its rows and columns.
+struct Batch {
+  std::int64_t rows = kRows;
+
+  std::int32_t word(std::int64_t row, int position) const {
+    return static_cast<std::int32_t>(random_below({78, RandomPurpose::mle_batches, 0},
+                                                  static_cast<std::uint64_t>(2 * row + position), kVocab));
+  }
+  float dlogit(std::int64_t row, std::int64_t column) const {
+    return static_cast<float>(1e-2 * (uniform(static_cast<std::uint64_t>(row * kVocab + column), 1) - 0.5));
+  }
+  std::vector<std::int32_t> contexts(std::int64_t first, std::int64_t count) const {
+    std::vector<std::int32_t> words;
+    for (std::int64_t r = first; r < first + count; ++r) words.insert(words.end(), {word(r, 0), word(r, 1)});
+    return words;
+  }
+  std::vector<float> dlogits(std::int64_t first, std::int64_t count, const VocabShard& shard) const {
+    std::vector<float> values;
+    for (std::int64_t r = first; r < first + count; ++r) {
+      for (std::int64_t v = shard.begin; v < shard.end; ++v) values.push_back(dlogit(r, v));
+    }
+    return values;
+  }
+};
+
+std::vector<float> log_unigram() {
+  std::vector<float> values(kVocab);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = -std::log(static_cast<float>(i + 2));
+  return values;
+}
+
+Policy make_policy(Mesh& mesh) {
+  Policy policy(mesh, kModel, kVocab, 5, log_unigram());
+  // Hidden biases other than 0, so that padding would show.
+  auto bias = policy.parameters()[PolicyTensor::hidden_bias];
+  for (std::int64_t i = 0; i < bias.columns; ++i) bias.data[i] = 0.3f - 0.1f * static_cast<float>(i);
+  return policy;
+}
+
+/// First row of a batch part: whole tiles, as even as they go.
+std::int64_t part_begin(std::int64_t rows, int part, int parts) {
+  const std::int64_t tiles = (rows + kRowTile - 1) / kRowTile;
+  return std::min(rows, tiles * part / parts * kRowTile);
+}
+
+/// Forward and backward of one rank's part of the batch.
+struct Result {
+  std::int64_t first_row = 0;
+  std::vector<float> logits;
+  PolicyGradient gradient;
+};
+
+Result run(const Policy& policy, Mesh& mesh, const Batch& batch) {
+  const std::int64_t begin = part_begin(batch.rows, mesh.batch_part(), mesh.shape().batch);
+  const std::int64_t count = part_begin(batch.rows, mesh.batch_part() + 1, mesh.shape().batch) - begin;
+  Result result{begin, std::vector<float>(static_cast<std::size_t>(count * policy.shard().columns())),
+                policy.make_gradient()};
+  Activations activations;
+  policy.forward(batch.contexts(begin, count), begin, activations, result.logits);
+  policy.backward(activations, batch.dlogits(begin, count, policy.shard()), result.gradient);
+  policy.reduce(result.gradient);
+  return result;
+}
+
+/// The part of a whole tensor that a shard owns.
+template <class T>
+std::span<const T> shard_part(std::span<const T> whole, PolicyTensor tensor, const VocabShard& shard) {
+  if (!is_sharded(tensor)) return whole;
+  const std::int64_t width = static_cast<std::int64_t>(whole.size()) / kVocab;
+  return whole.subspan(shard.begin * width, shard.columns() * width);
+}
+
+std::span<const float> values_of(const Policy& policy, PolicyTensor tensor) {
+  const auto matrix = policy.parameters()[tensor];
+  return {matrix.data, static_cast<std::size_t>(matrix.rows * matrix.columns)};
+}
+
+TEST(Policy, InitialParametersDoNotDependOnTheMesh) {
+  Mesh self = Mesh::self();
+  const Policy whole = make_policy(self);
+  for (const MeshShape shape : mesh_shapes()) {
+    Mesh mesh = make_mesh(shape);
+    const Policy part = make_policy(mesh);
+    for (int t = 0; t < kPolicyTensors; ++t) {
+      const auto tensor = static_cast<PolicyTensor>(t);
+      EXPECT_TRUE(std::ranges::equal(values_of(part, tensor),
+                                     shard_part(values_of(whole, tensor), tensor, part.shard())))
+          << name(tensor) << " on " << to_string(shape);
+    }
+  }
+  EXPECT_EQ(values_of(whole, PolicyTensor::head_bias)[7], log_unigram()[7]);
+  EXPECT_NE(whole.parameters().flat()[0], whole.parameters().flat()[1]);
+}
+
+TEST(Policy, LogitsAndGradientsHaveTheSameBitsOnEveryMesh) {
+  for (const std::int64_t rows : {kRows, std::int64_t{40}, std::int64_t{0}}) {
+    const Batch batch{rows};
+    Mesh self = Mesh::self();
+    const Policy whole = make_policy(self);
+    const Result expected = run(whole, self, batch);
+    for (const MeshShape shape : mesh_shapes()) {
+      Mesh mesh = make_mesh(shape);
+      const Policy part = make_policy(mesh);
+      const Result result = run(part, mesh, batch);
+      const std::int64_t columns = part.shard().columns();
+      for (std::size_t i = 0; i < result.logits.size(); ++i) {
+        const auto row = result.first_row + static_cast<std::int64_t>(i) / columns;
+        const auto column = part.shard().begin + static_cast<std::int64_t>(i) % columns;
+        if (result.logits[i] == expected.logits[static_cast<std::size_t>(row * kVocab + column)]) continue;
+        ADD_FAILURE() << "logit " << row << ", " << column << " on " << to_string(shape);
+        break;
+      }
+      for (int t = 0; t < kPolicyTensors; ++t) {
+        const auto tensor = static_cast<PolicyTensor>(t);
+        EXPECT_TRUE(std::ranges::equal(result.gradient.words(t),
+                                       shard_part(expected.gradient.words(t), tensor, part.shard())))
+            << name(tensor) << " on " << to_string(shape) << ", rows " << rows;
+        EXPECT_EQ(rows == 0, std::ranges::all_of(expected.gradient.words(t), [](auto w) { return w == 0; }));
+      }
+    }
+  }
+}
+
+/// The model in double, parameters as one flat array of the whole vocabulary.
+class ReferenceModel {
+ public:
+  explicit ReferenceModel(const Policy& whole) {
+    for (int t = 0; t < kPolicyTensors; ++t) {
+      const auto values = values_of(whole, static_cast<PolicyTensor>(t));
+      tensors[t].assign(values.begin(), values.end());
+    }
+  }
+  std::vector<double> logits(std::int32_t first, std::int32_t second) const {
+    const auto width = static_cast<std::size_t>(kModel.hidden),
+               embedding = static_cast<std::size_t>(kModel.embedding);
+    std::vector<double> hidden(tensors[2]);
+    for (std::size_t k = 0; k < 2 * embedding; ++k) {
+      const auto word = static_cast<std::size_t>(k < embedding ? first : second);
+      for (std::size_t h = 0; h < width; ++h) {
+        hidden[h] += tensors[0][word * embedding + k % embedding] * tensors[1][k * width + h];
+      }
+    }
+    std::vector<double> out(tensors[4]);
+    for (std::size_t v = 0; v < out.size(); ++v) {
+      for (std::size_t h = 0; h < width; ++h) out[v] += std::tanh(hidden[h]) * tensors[3][v * width + h];
+    }
+    return out;
+  }
+  /// sum dlogits * logits: the objective whose gradient backward() forms.
+  double objective(const Batch& batch) const {
+    double sum = 0;
+    for (std::int64_t r = 0; r < batch.rows; ++r) {
+      const auto row = logits(batch.word(r, 0), batch.word(r, 1));
+      for (std::int64_t v = 0; v < kVocab; ++v) sum += batch.dlogit(r, v) * row[static_cast<std::size_t>(v)];
+    }
+    return sum;
+  }
+  std::vector<double> tensors[kPolicyTensors];
+};
+
+TEST(Policy, GradientIsTheFiniteDifferenceOfADoubleModel) {
+  const Batch batch{kRowTile + 9};
+  Mesh self = Mesh::self();
+  ReferenceModel reference(make_policy(self));
+  for (const MeshShape shape : mesh_shapes()) {
+    Mesh mesh = make_mesh(shape);
+    const Policy policy = make_policy(mesh);
+    const Result result = run(policy, mesh, batch);
+    if (result.logits.size() > 3) {
+      const auto row = reference.logits(batch.word(result.first_row, 0), batch.word(result.first_row, 1));
+      EXPECT_NEAR(result.logits[3], row[static_cast<std::size_t>(policy.shard().begin + 3)], 1e-6);
+    }
+    for (int t = 0; t < kPolicyTensors; ++t) {
+      const auto tensor = static_cast<PolicyTensor>(t);
+      std::vector<float> gradient(result.gradient.words(t).size());
+      result.gradient.read(t, gradient);
+      const std::size_t offset = is_sharded(tensor) ? static_cast<std::size_t>(policy.shard().begin) *
+                                                          reference.tensors[t].size() / kVocab
+                                                    : 0;
+      for (std::size_t i = 0; i < gradient.size(); i += gradient.size() / 4 + 1) {
+        // An embedding only moves the objective where its word occurs.
+        std::size_t k = i;
+        if (tensor == PolicyTensor::embeddings)
+          while (k + 1 < gradient.size() && gradient[k] == 0) ++k;
+        double& parameter = reference.tensors[t][offset + k];
+        const double kept = parameter;
+        constexpr double kStep = 1e-4;
+        parameter = kept + kStep;
+        const double above = reference.objective(batch);
+        parameter = kept - kStep;
+        const double below = reference.objective(batch);
+        parameter = kept;
+        EXPECT_NEAR(gradient[k], (above - below) / (2 * kStep), 2e-6) << name(tensor) << " " << k;
+      }
+    }
+  }
+}
+
+TEST(Policy, EmbeddingsOfWordsThatDoNotOccurHaveNoGradient) {
+  const Batch batch{20};
+  Mesh self = Mesh::self();
+  const Policy policy = make_policy(self);
+  const Result result = run(policy, self, batch);
+  std::vector<bool> occurs(kVocab);
+  for (std::int64_t r = 0; r < batch.rows; ++r) occurs[batch.word(r, 0)] = occurs[batch.word(r, 1)] = true;
+  const auto words = result.gradient.words(static_cast<int>(PolicyTensor::embeddings));
+  for (std::size_t v = 0; v < occurs.size(); ++v) {
+    EXPECT_EQ(occurs[v], words[v * static_cast<std::size_t>(kModel.embedding)] != 0) << v;
+  }
+}
+
+TEST(Policy, ShardsMayBeEmpty) {
+  constexpr std::int64_t kFew = 20;  // two slices that are not empty
+  const std::vector<std::int32_t> contexts{1, 19, 17, 2, 3, 3};
+  const auto run_few = [&](Mesh& mesh) {
+    Policy policy(mesh, kModel, kFew, 5, {});
+    std::vector<float> logits(static_cast<std::size_t>(3 * policy.shard().columns()));
+    PolicyGradient gradient = policy.make_gradient();
+    Activations activations;
+    policy.forward(contexts, 0, activations, logits);
+    policy.backward(activations, std::vector<float>(logits.size(), 0.25f), gradient);
+    policy.reduce(gradient);
+    const auto words = gradient.words(static_cast<int>(PolicyTensor::hidden_weights));
+    return std::vector<std::int64_t>(words.begin(), words.end());
+  };
+  Mesh self = Mesh::self(), mesh = make_mesh({1, world_size()});
+  EXPECT_EQ(run_few(mesh), run_few(self));
+}
+
+TEST(Policy, ABadLogitGradientOnOneRankThrowsOnAllRanks) {
+  // 4000 is too large for the head's bias, which one shard owns, but leaves the hidden layer within the
+  // limits.
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), 1e9f, 4000.0f}) {
+    for (const MeshShape shape : mesh_shapes()) {
+      Mesh mesh = make_mesh(shape);
+      const Policy policy = make_policy(mesh);
+      const Batch batch;
+      const std::int64_t begin = mesh.batch_part() * kRowTile;
+      std::vector<float> logits(static_cast<std::size_t>(kRowTile * policy.shard().columns())),
+          dlogits(logits.size());
+      if (mesh.world().rank() == world_size() - 1) dlogits.back() = bad;
+      Activations activations;
+      PolicyGradient gradient = policy.make_gradient();
+      policy.forward(batch.contexts(0, kRowTile), begin, activations, logits);
+      policy.backward(activations, dlogits, gradient);
+      EXPECT_THROW(policy.reduce(gradient), InvalidData) << to_string(shape);
+    }
+  }
+}
+
+TEST(Policy, RefusesWordsOutsideTheVocabulary) {
+  Mesh self = Mesh::self();
+  const Policy policy = make_policy(self);
+  Activations activations;
+  std::vector<float> logits(kVocab);
+  for (const std::int32_t word : {-1, static_cast<std::int32_t>(kVocab)}) {
+    const std::vector<std::int32_t> contexts{1, word};
+    EXPECT_THROW(policy.forward(contexts, 0, activations, logits), InvalidArgument);
+  }
+  EXPECT_THROW(policy.forward(std::vector<std::int32_t>{1, 1, 1}, 0, activations, logits), InvalidArgument);
+  EXPECT_THROW(Policy(self, {0, 1, 1}, kVocab, 1, {}), InvalidArgument);
+  EXPECT_THROW(Policy(self, kModel, kVocab, 1, std::vector<float>(3)), InvalidArgument);
+}
+
+}  // namespace
+}  // namespace klmesh::loop
