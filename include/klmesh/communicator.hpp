@@ -28,6 +28,12 @@ class Communicator {
   /// @throws InvalidArgument on this rank, before it communicates, if the sizes do not fit
   virtual void all_gather(std::span<const std::byte> send, std::span<std::byte> receive) = 0;
 
+  /// Sends block r of `send` to rank r and receives block r from rank r: both spans are size() equal blocks.
+  /// Sizes must be equal on all ranks; the blocks may be empty. The spans may not overlap.
+  /// @throws InvalidArgument on this rank, before it communicates, if the sizes differ or are no multiple of
+  /// size()
+  virtual void all_to_all(std::span<const std::byte> send, std::span<std::byte> receive) = 0;
+
   /// One grouped exchange: element-wise integer sums and element-wise maxima over the ranks, in place.
   /// Either span may be empty; sizes must be equal on all ranks. Sums wrap modulo 2^64.
   virtual void all_reduce(std::span<std::int64_t> sums, std::span<std::uint64_t> maxima) = 0;

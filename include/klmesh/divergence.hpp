@@ -1,22 +1,24 @@
-// What a row's merged partial says: divergences, entropies, log-probabilities, estimators.
+// What a row's merged partials say: divergences, entropies, log-probabilities, estimators.
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
+#include "klmesh/extended_partial.hpp"
 #include "klmesh/row_partial.hpp"
 
 namespace klmesh {
 
-/// Normalisers of a row, kept for the gradient: log pi_v = (a_v - exponent ln 2) - log_sum_policy and
-/// log(ref_v / pi_v) = (b_v - a_v - pivot) - log_ratio_shift.
+/// What a second pass over a row's logits needs of the first: four doubles.
 struct RowNormalizer {
-  double exponent = 0;
-  double log_sum_policy = 0;
-  double pivot = 0;
-  double log_ratio_shift = 0;
+  double lse_policy = 0;      ///< A: log pi_v = a_v - A
+  double lse_difference = 0;  ///< B - A, accurate even where it is tiny: log(ref_v / pi_v) = (b_v - a_v) - (B - A)
+  double kl_reverse = 0;
+  double entropy_policy = 0;
 };
 
-/// Everything known about one token position, in nats. Values that need a target are NaN without one.
+/// Everything known about one token position, in nats. Values that were not asked for, or need a target where there
+/// is none, are NaN.
 struct TokenStats {
   double kl_reverse = 0;   ///< KL[pi || ref]
   double kl_forward = 0;   ///< KL[ref || pi]
@@ -29,6 +31,13 @@ struct TokenStats {
   double k1 = 0;              ///< -log r, r = ref(y) / pi(y)
   double k2 = 0;              ///< (log r)^2 / 2
   double k3 = 0;              ///< (r - 1) - log r
+  double chi_square = 0;                   ///< sum pi^2 / ref - 1; no unit, like the next four
+  double chi_square_reference_policy = 0;  ///< sum ref^2 / pi - 1 = Var(r): what governs k3's variance
+  double hellinger = 0;                    ///< squared distance, 1 - sum sqrt(pi ref)
+  double total_variation = 0;              ///< half the L1 distance
+  double same_top = 0;                     ///< 1 if the largest logit is the same token, else 0
+  double jensen_shannon = 0;               ///< weights 1/2; nats
+  double lse_reference = 0;                ///< B = logsumexp(reference logits)
   RowNormalizer normalizer;
   std::uint32_t flags = 0;  ///< RowFlag bits
   std::int32_t invalid_column = std::numeric_limits<std::int32_t>::max();
@@ -44,11 +53,18 @@ struct TokenStats {
   }
 };
 
-/// Reads the statistics of a row off its merged partial. No communication, no allocation.
+/// Reads the core statistics of a row off its merged partial; the extended ones are NaN. No communication, no
+/// allocation.
 ///
 /// kl_reverse and kl_forward are >= 0, exactly 0 for identical rows, +inf where the supports say so.
 /// @param row        partial of the whole vocabulary
 /// @param has_target whether the row was given a target; without one the target quantities are NaN
 TokenStats finish(const RowPartial& row, bool has_target);
+
+/// Adds what the extended partial says: chi_square, chi_square_reference_policy, hellinger, same_top.
+///
+/// chi squares are +inf where a support is missing (RowFlag says so), and where they overflow.
+/// @param token what finish() returned for the same row
+void finish_extended(const ExtendedPartial& row, TokenStats& token);
 
 }  // namespace klmesh

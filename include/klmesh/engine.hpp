@@ -14,6 +14,25 @@
 
 namespace klmesh {
 
+/// How partials travel. Both give the same bits.
+enum class Schedule {
+  automatic,  ///< gather for few rows x parts, by_rows for many
+  gather,     ///< all-gather: every rank finishes every row. Few rows, latency-bound
+  by_rows,    ///< all-to-all: each rank finishes ceil(rows / parts) of them
+};
+
+struct EvaluateOptions {
+  QuantitySet quantities = QuantitySet::core;  ///< all: two more doubles a row travel in a second exchange
+  Schedule schedule = Schedule::automatic;
+  bool gradient_follows = true;  ///< by_rows: every rank gets the four doubles a row that gradient() needs
+};
+
+/// Rows [begin, end) of a batch.
+struct RowRange {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+};
+
 /// Computes on logits that are sharded over a mesh. Borrows the mesh; one engine per vocabulary.
 ///
 /// Wrong shapes are found before anything is exchanged, and all ranks of the group throw or none does. Wrong data
@@ -33,18 +52,34 @@ class Engine {
   /// True if results have the same bits as on every other mesh of whole subtrees (1, 2, 4 ... 64 vocabulary parts).
   bool reproducible() const noexcept;
 
+  /// The rows that this rank finishes in the schedule by_rows and adds in accumulate(): ceil(rows / parts) each.
+  RowRange owned_rows(std::int64_t rows) const noexcept;
+
+  /// Makes room for calls with up to `rows` rows; such calls then allocate nothing that grows with the rows.
+  void plan(std::int64_t rows, const EvaluateOptions& options);
+  /// Bytes of workspace held.
+  std::size_t workspace_bytes() const noexcept;
+
   /// Computes the statistics of every row. Collective over the vocabulary group.
   ///
-  /// @param policy, reference (rows, >= shard().columns()) logits of this rank's shard, of one dtype; further
-  ///                          columns are padding and not read
+  /// @param policy, reference (rows, >= shard().columns()) logits of this rank's shard; further columns are padding
+  ///                          and not read. Types may differ: the wider one is computed in
   /// @param inputs targets, mask, sequence ids of the same rows, equal on all ranks of the group
-  /// @param tokens (rows) output, the same bits on all ranks of the group; masked rows are zero
+  /// @param tokens (rows) output, the same bits on all ranks of the group; masked rows are zero. In the schedule
+  ///               by_rows, rows that are not owned_rows() hold what gradient() needs alone, and NaN
   /// @param stream host_stream: complete on return
-  /// Cost: one read of both shards, one all-gather of 96 bytes a row and rank.
+  /// Cost: one read of both shards; one exchange of 104 bytes a row (176 with all quantities). With all quantities
+  /// a second read, and a second exchange of 16 bytes a row.
   /// @throws InvalidArgument on every rank of the group, if shapes are wrong
-  /// @throws InvalidData on every rank of the group, if its ranks disagree about rows or inputs
+  /// @throws InvalidData on every rank of the group, if its ranks disagree about rows, inputs or options
   void evaluate(const LogitsView& policy, const LogitsView& reference, const RowInputs& inputs,
-                std::span<TokenStats> tokens, StreamRef stream);
+                const EvaluateOptions& options, std::span<TokenStats> tokens, StreamRef stream);
+
+  /// The same with the default options: core quantities.
+  void evaluate(const LogitsView& policy, const LogitsView& reference, const RowInputs& inputs,
+                std::span<TokenStats> tokens, StreamRef stream) {
+    evaluate(policy, reference, inputs, EvaluateOptions{}, tokens, stream);
+  }
 
   /// Writes or adds the gradient of the scaled objective with respect to this shard's policy logits. No exchange of
   /// data; collective over the vocabulary group for the agreement alone.
@@ -59,14 +94,16 @@ class Engine {
                 std::span<const TokenStats> tokens, const RowScales& scales, const GradientView& output,
                 StreamRef stream);
 
-  /// Adds rows to `sums`. Each rank of the vocabulary group adds its share of the rows, so sums are complete only
-  /// after reduce(). No communication.
+  /// Adds rows to `sums`. Each rank of the vocabulary group adds its owned_rows(), so sums are complete only after
+  /// reduce(). No communication.
+  /// @throws InvalidArgument if sizes differ; a sequence id that is out of range makes reduce() throw
   void accumulate(std::span<const TokenStats> tokens, const RowInputs& inputs, StepSums& sums);
 
   /// Statistics over all ranks, the same on every rank. Collective over the world: one grouped integer exchange.
   /// @throws InvalidData on every rank, naming rank, row and column of the first invalid row; or if no token was
   ///         counted anywhere
-  StepStatistics reduce(const StepSums& sums);
+  /// @param skip_invalid report rows with invalid logits in `invalid_rows` instead; targets still fail
+  StepStatistics reduce(const StepSums& sums, bool skip_invalid = false);
 
  private:
   struct Impl;

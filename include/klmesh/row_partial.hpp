@@ -27,26 +27,32 @@ enum RowFlag : std::uint32_t {
   kInvalidReference = 1u << 5,     ///< NaN or +inf among the reference logits
   kHasTarget = 1u << 6,            ///< the target column lies in this run of columns
   kTargetOutOfRange = 1u << 7,     ///< the row's target is not in [0, vocab_size)
+  kSequenceOutOfRange = 1u << 8,   ///< the row's sequence id is not in [0, sequences)
 };
 
-/// Unnormalised sums over a run of columns of one row, centred on a pivot. 96 bytes; what ranks exchange.
+/// Unnormalised sums over a run of columns of one row, centred on a pivot. 104 bytes; what ranks exchange.
 ///
-/// With policy logits a, reference logits b, m = exponent * ln 2, c = pivot:
+/// With policy logits a, reference logits b, m = exponent ln 2, and m + c = reference_exponent ln 2 + pivot:
 ///   w = exp(a - m),  u = b - a - c,
 ///   S = sum w,  M = sum w expm1(u),  K = sum w (expm1(u) - u),  F = sum w (1 + (u - 1) e^u),
 ///   T = sum w u,  E = sum w (a - m),  R = sum w e^u (b - m - c).
-/// Every term of K and F is >= 0, so nothing is lost where policy and reference are close. Columns at -inf carry no
-/// mass; what they make infinite is a flag, never an IEEE infinity in a sum.
+/// Every term of K and F is >= 0, so nothing is lost where policy and reference are close. Each side has an exponent
+/// of its own, so that one side at a finite mask (-1e9) does not round the other's digits away. Columns at -inf carry
+/// no mass; what they make infinite is a flag, never an IEEE infinity in a sum.
 struct RowPartial {
   double S = 0, M = 0, K = 0, F = 0, T = 0, E = 0, R = 0;
-  double pivot = 0;             ///< c, nats
-  double exponent = 0;          ///< m / ln 2, an integer: rescaling by it is exact
-  std::uint32_t flags = 0;      ///< RowFlag bits
+  double pivot = 0;                 ///< c - (reference_exponent - exponent) ln 2, nats
+  double exponent = 0;              ///< m / ln 2, an integer: rescaling by it is exact
+  double reference_exponent = 0;    ///< an integer
+  std::uint32_t flags = 0;          ///< RowFlag bits
   std::int32_t invalid_column = std::numeric_limits<std::int32_t>::max();  ///< first NaN or +inf (global index)
-  double target_policy = 0;     ///< a_y if kHasTarget
-  double target_reference = 0;  ///< b_y if kHasTarget
+  double target_policy = 0;         ///< a_y if kHasTarget
+  double target_reference = 0;      ///< b_y if kHasTarget
+
+  /// c: what was taken off every b - a.
+  KLMESH_HD double offset() const { return (reference_exponent - exponent) * kLn2 + pivot; }
 };
-static_assert(sizeof(RowPartial) == 96);
+static_assert(sizeof(RowPartial) == 104);
 
 namespace detail {
 
@@ -66,7 +72,7 @@ KLMESH_HD inline double expm1_neg_plus(double delta) {
   return delta * delta * 0.5 * (1.0 - delta * sum);
 }
 
-// Moves the reference m to a larger exponent: every sum scales by a power of two, which is exact.
+// Moves the reference m to a larger exponent, at the same c: every sum scales by a power of two, which is exact.
 KLMESH_HD inline void raise_exponent(RowPartial& p, double exponent) {
   if (p.exponent == exponent) return;
   const double steps = p.exponent - exponent;  // < 0
@@ -80,12 +86,15 @@ KLMESH_HD inline void raise_exponent(RowPartial& p, double exponent) {
   p.K *= scale;
   p.F *= scale;
   p.T *= scale;
+  p.reference_exponent -= steps;
   p.exponent = exponent;
 }
 
-// Moves the pivot by delta without a second pass over the columns.
-KLMESH_HD inline void move_pivot(RowPartial& p, double pivot) {
-  const double delta = pivot - p.pivot;
+// Moves c to that of `other`, which has the same exponent, without a second pass over the columns.
+KLMESH_HD inline void move_pivot(RowPartial& p, const RowPartial& other) {
+  const double delta = (other.reference_exponent - p.reference_exponent) * kLn2 + (other.pivot - p.pivot);
+  p.reference_exponent = other.reference_exponent;
+  p.pivot = other.pivot;
   if (delta == 0.0) return;
   const double g = std::exp(-delta);
   const double e = std::expm1(-delta);
@@ -99,21 +108,25 @@ KLMESH_HD inline void move_pivot(RowPartial& p, double pivot) {
   p.M = M;
   p.K = K;
   p.F = F;
-  p.pivot = pivot;
 }
 
-// Moves reference and pivot together, by whatever distance: policy-side and reference-side sums scale each by a
-// factor formed from its own exponent, so that neither overflows through the other.
-KLMESH_HD inline void move_far(RowPartial& p, double exponent, double pivot) {
-  if (p.exponent == exponent && p.pivot == pivot) return;
-  const double delta = pivot - p.pivot;
-  const double d_policy = (p.exponent - exponent) * kLn2;
-  const double d_reference = d_policy - delta;
+// Where a partial's sums are centred.
+struct Centre {
+  double exponent, reference_exponent, pivot;
+};
+
+// Moves both references by whatever distance: policy-side and reference-side sums scale each by a factor formed from
+// its own exponent, so that neither overflows, nor loses its digits, through the other.
+KLMESH_HD inline void move_far(RowPartial& p, const Centre& to) {
+  if (p.exponent == to.exponent && p.reference_exponent == to.reference_exponent && p.pivot == to.pivot) return;
+  const double d_policy = (p.exponent - to.exponent) * kLn2;
+  const double d_reference = (p.reference_exponent - to.reference_exponent) * kLn2 + (p.pivot - to.pivot);
+  const double delta = d_policy - d_reference;  // c rises by this
   const bool has_policy = (p.flags & kPolicyHasMass) != 0;
   const bool has_reference = (p.flags & kReferenceHasMass) != 0;
   const double alpha = has_policy ? std::exp(d_policy) : 0.0;
   const double beta = has_reference ? std::exp(d_reference) : 0.0;
-  const double moment = has_reference ? beta * (p.F + p.M) : 0.0;  // sum u w e^u, at the old pivot
+  const double moment = has_reference ? beta * (p.F + p.M) : 0.0;     // sum u w e^u, at the old c
   const double reference = has_reference ? beta * (p.S + p.M) : 0.0;  // sum w e^u
   p.R = has_reference ? beta * p.R + d_reference * reference : 0.0;
   p.E = has_policy ? alpha * p.E + d_policy * (alpha * p.S) : 0.0;
@@ -122,30 +135,28 @@ KLMESH_HD inline void move_far(RowPartial& p, double exponent, double pivot) {
   p.M = reference - p.S;
   p.F = has_reference ? (moment - delta * reference) - p.M : p.S;
   p.K = p.M - p.T;
-  p.exponent = exponent;
-  p.pivot = pivot;
+  p.exponent = to.exponent;
+  p.reference_exponent = to.reference_exponent;
+  p.pivot = to.pivot;
 }
 
 // The merge of sides that share nothing (one has no policy or no reference mass) or whose pivots are far apart: both
-// move to the larger reference, and to the pivot that brings the larger reference logits near 1. A side without
-// policy mass has no say in the reference m, a side without reference mass none in the pivot.
+// move to the larger policy reference and to the larger reference reference. A side without policy mass has no say
+// in the former, a side without reference mass none in the latter.
 KLMESH_HD inline void align_far(RowPartial& left, RowPartial& right) {
   const bool policy_left = (left.flags & kPolicyHasMass) != 0;
   const bool policy_right = (right.flags & kPolicyHasMass) != 0;
-  const double exponent = policy_left == policy_right ? std::fmax(left.exponent, right.exponent)
-                          : policy_left               ? left.exponent
-                                                      : right.exponent;
-  // c such that exponent ln 2 + c is this side's own m + c
-  const double pivot_left = (left.exponent - exponent) * kLn2 + left.pivot;
-  const double pivot_right = (right.exponent - exponent) * kLn2 + right.pivot;
   const bool reference_left = (left.flags & kReferenceHasMass) != 0;
   const bool reference_right = (right.flags & kReferenceHasMass) != 0;
-  const double pivot = reference_left && reference_right ? std::fmax(pivot_left, pivot_right)
-                       : reference_left                  ? pivot_left
-                       : reference_right                 ? pivot_right
-                                                         : 0.0;
-  move_far(left, exponent, pivot);
-  move_far(right, exponent, pivot);
+  const bool exponent_from_left = policy_left && policy_right ? left.exponent >= right.exponent : policy_left || !policy_right;
+  const double lead =
+      (left.reference_exponent - right.reference_exponent) * kLn2 + (left.pivot - right.pivot);
+  const bool pivot_from_left = reference_left && reference_right ? lead >= 0.0 : reference_left || !reference_right;
+  const RowPartial& reference = pivot_from_left ? left : right;
+  const Centre centre{exponent_from_left ? left.exponent : right.exponent, reference.reference_exponent,
+                      reference.pivot};
+  move_far(left, centre);
+  move_far(right, centre);
 }
 
 // Both sides know both distributions and agree roughly on the offset between them: both move to the larger
@@ -155,9 +166,9 @@ KLMESH_HD inline void align_near(RowPartial& left, RowPartial& right) {
   raise_exponent(left, exponent);
   raise_exponent(right, exponent);
   if (right.S > left.S) {
-    move_pivot(left, right.pivot);
+    move_pivot(left, right);
   } else {
-    move_pivot(right, left.pivot);
+    move_pivot(right, left);
   }
 }
 
@@ -170,7 +181,8 @@ KLMESH_HD inline void align_near(RowPartial& left, RowPartial& right) {
 /// Source: rescaled sums, Milakov and Gimelshein 2018, extended by the pivot.
 KLMESH_HD inline RowPartial merge(RowPartial left, RowPartial right) {
   constexpr std::uint32_t mass = kPolicyHasMass | kReferenceHasMass;
-  constexpr double kFarPivots = 40.0;  // beyond it, the factor of one shift amplifies what the other side rounds off
+  // A shift by delta amplifies what M rounds off by e^delta; there and back, 12 leaves 4e-11 of it.
+  constexpr double kFarPivots = 12.0;
 
   RowPartial merged;
   if ((right.flags & mass) == 0) {
@@ -179,7 +191,7 @@ KLMESH_HD inline RowPartial merge(RowPartial left, RowPartial right) {
     merged = right;
   } else {
     const bool both_full = (left.flags & mass) == mass && (right.flags & mass) == mass;
-    if (both_full && std::fabs(left.pivot - right.pivot) <= kFarPivots) {
+    if (both_full && std::fabs(left.offset() - right.offset()) <= kFarPivots) {
       detail::align_near(left, right);
     } else {
       detail::align_far(left, right);

@@ -65,6 +65,7 @@ const std::array kFields{
   Field{"reward.pairs", in<&C::reward, &W::pairs>, at_least(1), "preference pairs a step, over all ranks"},
   Field{"reward.learning_rate", in<&C::reward, &W::learning_rate>, above(0), "constant"},
   Field{"reward.weight_decay", in<&C::reward, &W::weight_decay>, at_least(0), "decoupled from the gradient"},
+  Field{"reward.min_words", in<&C::reward, &W::min_words>, at_least(1), "shorter texts are averaged over as many words"},
 
   Field{"rlhf.steps", in<&C::rlhf, &R::steps>, at_least(0), "phase 3, policy gradient; of every arm"},
   Field{"rlhf.arms", in<&C::rlhf, &R::arms>, {.choices = kArms}, "kinds of KL penalty, from the same start"},

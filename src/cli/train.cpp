@@ -48,8 +48,11 @@ int run_train(const TrainOptions& options, MPI_Comm world) {
   std::optional<loop::RunRecord> record;
   TrainConsole console(stdout, config.loop.report_every, progress_style(rank));
   loop::TrainingObserver silent;
-  if (rank == 0) {
+  on_rank_zero(mesh.world(), [&] {
     record.emplace(run_directory, attributes_of(config, shape));
+    return std::string();
+  });
+  if (rank == 0) {
     files.record = &*record;
     write_out(stdout, fmt::format("# klmesh {} train {}, mesh {} (batch x vocabulary), run directory {}\n",
                                   KLMESH_VERSION, options.config_path, to_string(shape), run_directory));

@@ -16,6 +16,14 @@ inline void require_gather_sizes(std::size_t send_bytes, std::size_t receive_byt
                                       send_bytes, ranks, receive_bytes));
 }
 
+/// @throws InvalidArgument unless both are the same multiple of `ranks`
+inline void require_exchange_sizes(std::size_t send_bytes, std::size_t receive_bytes, int ranks) {
+  if (send_bytes != receive_bytes || send_bytes % static_cast<std::size_t>(ranks) != 0)
+    throw InvalidArgument(
+        fmt::format("all_to_all: {} bytes to send and {} to receive are not {} equal blocks each", send_bytes,
+                    receive_bytes, ranks));
+}
+
 /// @throws InvalidArgument unless 0 <= root < ranks
 inline void require_root(int root, int ranks) {
   if (root < 0 || root >= ranks)

@@ -118,6 +118,29 @@ void MpiCommunicator::all_gather(std::span<const std::byte> send, std::span<std:
   end();
 }
 
+void MpiCommunicator::all_to_all(std::span<const std::byte> send, std::span<std::byte> receive) {
+  require_exchange_sizes(send.size(), receive.size(), size_);
+  begin("all_to_all");
+  const std::size_t ranks = static_cast<std::size_t>(size_);
+  const std::size_t block_bytes = send.size() / ranks;
+  const std::size_t piece_bytes = gather_piece_bytes(size_);
+  for (std::size_t offset = 0; offset < block_bytes; offset += piece_bytes) {
+    const std::size_t bytes = std::min(piece_bytes, block_bytes - offset);
+    std::byte* const leaving = stage(2 * ranks * bytes);  // (ranks, bytes)
+    std::byte* const arriving = leaving + ranks * bytes;  // (ranks, bytes)
+    for (std::size_t r = 0; r < ranks; ++r)
+      copy_bytes(leaving + r * bytes, send.data() + r * block_bytes + offset, bytes);
+    std::array<MPI_Request, 1> request{};
+    check(MPI_Ialltoall(leaving, static_cast<int>(bytes), MPI_BYTE, arriving, static_cast<int>(bytes),
+                        MPI_BYTE, comm_, request.data()),
+          "MPI_Ialltoall");
+    wait(request);
+    for (std::size_t r = 0; r < ranks; ++r)
+      copy_bytes(receive.data() + r * block_bytes + offset, arriving + r * bytes, bytes);
+  }
+  end();
+}
+
 void MpiCommunicator::all_reduce(std::span<std::int64_t> sums, std::span<std::uint64_t> maxima) {
   constexpr std::size_t kPiece = kPieceBytes / sizeof(std::int64_t);
   begin("all_reduce");

@@ -45,6 +45,7 @@ class MpiCommunicator final : public Communicator {
   int size() const noexcept override { return size_; }
 
   void all_gather(std::span<const std::byte> send, std::span<std::byte> receive) override;
+  void all_to_all(std::span<const std::byte> send, std::span<std::byte> receive) override;
   void all_reduce(std::span<std::int64_t> sums, std::span<std::uint64_t> maxima) override;
   void broadcast(std::span<std::byte> data, int root) override;
   void barrier() override;

@@ -122,7 +122,7 @@ double to_double(std::span<const std::int64_t> limbs, int offset) {
   return wide.negative ? -magnitude : magnitude;
 }
 
-double scaled_variance(std::int64_t n, std::span<const std::int64_t> sum, std::span<const std::int64_t> squares) {
+double scaled_deviation(std::int64_t n, std::span<const std::int64_t> sum, std::span<const std::int64_t> squares) {
   const std::vector<std::uint32_t> count{static_cast<std::uint32_t>(n & kLimbMask),
                                          static_cast<std::uint32_t>(n >> 32)};
   const Wide s = to_wide(sum);
@@ -130,7 +130,12 @@ double scaled_variance(std::int64_t n, std::span<const std::int64_t> sum, std::s
   const std::vector<std::int64_t> square_of_sum = multiply(s.digits, s.digits);
   difference.resize(std::max(difference.size(), square_of_sum.size()), 0);
   for (std::size_t i = 0; i < square_of_sum.size(); ++i) difference[i] -= square_of_sum[i];
-  return to_double(difference, kProductOffset);
+  // Squares of what a double holds need not fit a double: take the root at a scale where they do.
+  constexpr int kShift = 600;
+  const double plain = to_double(difference, kProductOffset);
+  if (std::isfinite(plain) && plain > 0x1p-900) return std::sqrt(plain);
+  const int shift = std::isfinite(plain) ? -kShift : kShift;
+  return std::ldexp(std::sqrt(to_double(difference, kProductOffset + 2 * shift)), shift);
 }
 
 }  // namespace klmesh

@@ -30,9 +30,10 @@ void normalize(std::span<std::int64_t> limbs);
 /// The number, rounded once to the nearest double (ties to even). @param limbs any, need not be normalised
 double to_double(std::span<const std::int64_t> limbs, int offset);
 
-/// n * sum(x^2) - (sum x)^2, formed in wide integers and rounded once: (n - 1) n times the variance.
+/// sqrt(n * sum(x^2) - (sum x)^2), the difference formed in wide integers and rounded once: the standard deviation
+/// times sqrt(n (n - 1)). Finite wherever the deviation is.
 /// @param sum     (kValueLimbs)   sum of x
 /// @param squares (kProductLimbs) sum of x^2
-double scaled_variance(std::int64_t n, std::span<const std::int64_t> sum, std::span<const std::int64_t> squares);
+double scaled_deviation(std::int64_t n, std::span<const std::int64_t> sum, std::span<const std::int64_t> squares);
 
 }  // namespace klmesh

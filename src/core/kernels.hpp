@@ -1,8 +1,9 @@
-// The two passes over logits. cpu/ implements them with SIMD; a device back end implements the same names.
+// The passes over logits. cpu/ implements them with SIMD; a device back end implements the same names.
 #pragma once
 
 #include <span>
 
+#include "core/fold.hpp"
 #include "klmesh/divergence.hpp"
 #include "klmesh/logits.hpp"
 #include "klmesh/row_partial.hpp"
@@ -10,16 +11,27 @@
 
 namespace klmesh::cpu {
 
-/// One fused read of both shards: each row's partial over this shard's slices, folded along the slice tree.
+/// One fused read of both shards: each row's partials over this shard's slices, folded along the slice tree.
 ///
-/// Both views have the same dtype and at least shard.columns() columns; further ones are padding and not read.
+/// Views have at least shard.columns() columns; further ones are padding and not read. Types may differ: the wider
+/// one is computed in. Row lists and scales are followed.
 /// @param partials (rows) output; masked rows are not looked at and get an empty partial
-/// Cost: about one exponential per pair where policy and reference are close, two elsewhere, in fp64.
+/// @param extended (rows) output, or empty: core quantities alone
+/// Cost: about one exponential per pair where policy and reference are close, two elsewhere, in fp64; three more for
+/// the extended set.
 void row_partials(const LogitsView& policy, const LogitsView& reference, const VocabShard& shard,
-                  const RowInputs& inputs, std::span<RowPartial> partials);
+                  const RowInputs& inputs, std::span<RowPartial> partials, std::span<ExtendedPartial> extended);
+
+/// Second read: what needs both normalisers first. Masked and invalid rows get zeros.
+/// @param tokens   (rows) of which the normalizer is used
+/// @param partials (rows) output
+void second_stage(const LogitsView& policy, const LogitsView& reference, const VocabShard& shard,
+                  const RowInputs& inputs, std::span<const TokenStats> tokens,
+                  std::span<SecondStagePartial> partials);
 
 /// Gradient of the scaled objective with respect to this shard's policy logits; see RowScales. Masked and invalid
 /// rows get zeros (or nothing added).
+/// @param tokens (rows) of which normalizer and flags are used
 void gradient(const LogitsView& policy, const LogitsView& reference, const VocabShard& shard,
               const RowInputs& inputs, std::span<const TokenStats> tokens, const RowScales& scales,
               const GradientView& output);

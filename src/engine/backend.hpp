@@ -1,10 +1,11 @@
-// Where the two passes over logits run. One implementation per back end; which are there is decided by the files in
-// the target, which is used by the engine's constructor.
+// Where the passes over logits run. One implementation per back end; which are there is decided by the files in the
+// target, which the engine's constructor uses.
 #pragma once
 
 #include <memory>
 #include <span>
 
+#include "core/fold.hpp"
 #include "klmesh/divergence.hpp"
 #include "klmesh/logits.hpp"
 #include "klmesh/row_partial.hpp"
@@ -19,7 +20,12 @@ class Backend {
   virtual ~Backend() = default;
 
   virtual void row_partials(const LogitsView& policy, const LogitsView& reference, const VocabShard& shard,
-                            const RowInputs& inputs, std::span<RowPartial> partials, StreamRef stream) = 0;
+                            const RowInputs& inputs, std::span<RowPartial> partials,
+                            std::span<ExtendedPartial> extended, StreamRef stream) = 0;
+
+  virtual void second_stage(const LogitsView& policy, const LogitsView& reference, const VocabShard& shard,
+                            const RowInputs& inputs, std::span<const TokenStats> tokens,
+                            std::span<SecondStagePartial> partials, StreamRef stream) = 0;
 
   virtual void gradient(const LogitsView& policy, const LogitsView& reference, const VocabShard& shard,
                         const RowInputs& inputs, std::span<const TokenStats> tokens, const RowScales& scales,

@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "comm/agreement.hpp"
-#include "core/fold.hpp"
 #include "engine/backend.hpp"
 #include "engine/invalid_rows.hpp"
 #include "engine/validate.hpp"
+#include "engine/vocab_exchange.hpp"
 #include "klmesh/error.hpp"
 
 namespace klmesh {
@@ -33,27 +33,57 @@ struct Engine::Impl {
   Mesh* mesh;
   VocabShard shard;
   std::unique_ptr<Backend> backend;
-  std::vector<RowPartial> partials;  // (rows) this shard's
-  std::vector<RowPartial> gathered;  // (parts, rows) of all shards
+  VocabExchange exchange;
+  std::vector<RowPartial> core;            // (rows) this shard's
+  std::vector<ExtendedPartial> extended;   // (rows), or empty
+  std::vector<SecondStagePartial> second;  // (rows), or empty
 
-  // One exchange per batch of rows; afterwards every rank of the group has every shard's partials.
-  void exchange() {
-    gathered.resize(partials.size() * static_cast<std::size_t>(mesh->vocab().size()));
-    mesh->vocab().all_gather(std::as_bytes(std::span(partials)), std::as_writable_bytes(std::span(gathered)));
+  void reserve(std::size_t rows, const EvaluateOptions& options) {
+    const bool all = options.quantities == QuantitySet::all;
+    core.resize(rows);
+    extended.resize(all ? rows : 0);
+    second.resize(all ? rows : 0);
+    exchange.reserve(rows, options);
   }
 
-  // Folds one row's partials over the vocabulary parts, the top of the slice tree.
-  RowPartial merged(std::size_t row) const {
-    RowPartial parts[kVocabSlices];
-    const auto count = static_cast<std::size_t>(mesh->vocab().size());
-    for (std::size_t part = 0; part < count; ++part) parts[part] = gathered[part * partials.size() + row];
-    return fold({parts, count});
+  // row_partials -> exchange -> finish, for the rows that this schedule lets this rank finish.
+  RowRange first_stage(const LogitsView& policy, const LogitsView& reference, const RowInputs& inputs,
+                       const EvaluateOptions& options, std::span<TokenStats> tokens, StreamRef stream) {
+    backend->row_partials(policy, reference, shard, inputs, core, extended, stream);
+    const RowRange rows = exchange.start(mesh->vocab(), static_cast<std::int64_t>(tokens.size()), options);
+    exchange.send(mesh->vocab(), std::span<const RowPartial>(core));
+    for (std::int64_t row = rows.begin; row < rows.end; ++row) {
+      const auto i = static_cast<std::size_t>(row);
+      tokens[i] = inputs.counts(row) ? finish(exchange.merged<RowPartial>(row), !inputs.targets.empty()) : TokenStats{};
+    }
+    if (extended.empty()) return rows;
+    exchange.send(mesh->vocab(), std::span<const ExtendedPartial>(extended));
+    for (std::int64_t row = rows.begin; row < rows.end; ++row) {
+      if (inputs.counts(row)) finish_extended(exchange.merged<ExtendedPartial>(row), tokens[static_cast<std::size_t>(row)]);
+    }
+    return rows;
+  }
+
+  // What needs both normalisers first.
+  void second_stage(const LogitsView& policy, const LogitsView& reference, const RowInputs& inputs, RowRange rows,
+                    std::span<TokenStats> tokens, StreamRef stream) {
+    backend->second_stage(policy, reference, shard, inputs, tokens, second, stream);
+    exchange.send(mesh->vocab(), std::span<const SecondStagePartial>(second));
+    for (std::int64_t row = rows.begin; row < rows.end; ++row) {
+      TokenStats& token = tokens[static_cast<std::size_t>(row)];
+      if (!inputs.counts(row) || token.invalid_logits()) continue;
+      const SecondStagePartial merged = exchange.merged<SecondStagePartial>(row);
+      token.jensen_shannon = merged.jensen_shannon;
+      token.total_variation = merged.total_variation;
+    }
   }
 };
 
-Engine::Engine(Mesh& mesh, std::int64_t vocab_size)
-    : impl_(std::make_unique<Impl>(Impl{
-          &mesh, vocab_shard(vocab_size, mesh.vocab_part(), mesh.shape().vocab), make_cpu_backend(), {}, {}})) {}
+Engine::Engine(Mesh& mesh, std::int64_t vocab_size) : impl_(std::make_unique<Impl>()) {
+  impl_->mesh = &mesh;
+  impl_->shard = vocab_shard(vocab_size, mesh.vocab_part(), mesh.shape().vocab);
+  impl_->backend = make_cpu_backend();
+}
 Engine::~Engine() = default;
 Engine::Engine(Engine&&) noexcept = default;
 Engine& Engine::operator=(Engine&&) noexcept = default;
@@ -62,27 +92,43 @@ const VocabShard& Engine::shard() const noexcept { return impl_->shard; }
 
 bool Engine::reproducible() const noexcept { return is_whole_subtrees(impl_->shard.parts); }
 
-void Engine::evaluate(const LogitsView& policy, const LogitsView& reference, const RowInputs& inputs,
-                      std::span<TokenStats> tokens, StreamRef stream) {
-  const VocabShard& shard = impl_->shard;
-  agree(impl_->mesh->vocab(), "evaluate", batch_fingerprint(policy, inputs, shard),
-        failure_of([&] { validate_batch(policy, reference, inputs, tokens.size(), shard, stream); }));
+RowRange Engine::owned_rows(std::int64_t rows) const noexcept {
+  return block_of_rows(rows, impl_->shard.part, impl_->shard.parts);
+}
 
-  impl_->partials.resize(tokens.size());
-  impl_->backend->row_partials(policy, reference, shard, inputs, impl_->partials, stream);
-  impl_->exchange();
-  for (std::size_t row = 0; row < tokens.size(); ++row) {
-    tokens[row] = inputs.counts(static_cast<std::int64_t>(row))
-                      ? finish(impl_->merged(row), !inputs.targets.empty())
-                      : TokenStats{};
+void Engine::plan(std::int64_t rows, const EvaluateOptions& options) {
+  if (rows < 0) throw InvalidArgument("plan: a negative number of rows");
+  impl_->exchange.start(impl_->mesh->vocab(), rows, options);
+  impl_->reserve(static_cast<std::size_t>(rows), options);
+}
+
+std::size_t Engine::workspace_bytes() const noexcept {
+  return impl_->core.capacity() * sizeof(RowPartial) + impl_->extended.capacity() * sizeof(ExtendedPartial) +
+         impl_->second.capacity() * sizeof(SecondStagePartial) + impl_->exchange.bytes();
+}
+
+void Engine::evaluate(const LogitsView& policy, const LogitsView& reference, const RowInputs& inputs,
+                      const EvaluateOptions& options, std::span<TokenStats> tokens, StreamRef stream) {
+  const VocabShard& shard = impl_->shard;
+  agree(impl_->mesh->vocab(), "evaluate", batch_fingerprint(policy, reference, inputs, options, shard), failure_of([&] {
+          validate_batch(policy, reference, inputs, tokens.size(), shard, stream);
+          impl_->exchange.start(impl_->mesh->vocab(), policy.rows, options);
+          impl_->reserve(tokens.size(), options);  // here, so that lack of memory is agreed on too
+        }));
+
+  const RowRange rows = impl_->first_stage(policy, reference, inputs, options, tokens, stream);
+  const bool second = options.quantities == QuantitySet::all;
+  if (impl_->exchange.by_rows() && (options.gradient_follows || second)) {
+    impl_->exchange.share_normalizers(impl_->mesh->vocab(), inputs, rows, tokens);
   }
+  if (second) impl_->second_stage(policy, reference, inputs, rows, tokens, stream);
 }
 
 void Engine::gradient(const LogitsView& policy, const LogitsView& reference, const RowInputs& inputs,
                       std::span<const TokenStats> tokens, const RowScales& scales, const GradientView& output,
                       StreamRef stream) {
   const VocabShard& shard = impl_->shard;
-  agree(impl_->mesh->vocab(), "gradient", batch_fingerprint(policy, inputs, shard), failure_of([&] {
+  agree(impl_->mesh->vocab(), "gradient", batch_fingerprint(policy, reference, inputs, {}, shard), failure_of([&] {
           validate_batch(policy, reference, inputs, tokens.size(), shard, stream);
           validate_gradient(policy, inputs, tokens, scales, output, shard);
         }));
@@ -90,28 +136,35 @@ void Engine::gradient(const LogitsView& policy, const LogitsView& reference, con
 }
 
 void Engine::accumulate(std::span<const TokenStats> tokens, const RowInputs& inputs, StepSums& sums) {
-  const auto rows = static_cast<std::int64_t>(tokens.size());
-  const std::int64_t part = impl_->shard.part;
-  const std::int64_t parts = impl_->shard.parts;
-  for (std::int64_t row = rows * part / parts; row < rows * (part + 1) / parts; ++row) {
+  validate_inputs(inputs, tokens.size());
+  const RowRange rows = owned_rows(static_cast<std::int64_t>(tokens.size()));
+  for (std::int64_t row = rows.begin; row < rows.end; ++row) {
     const auto i = static_cast<std::size_t>(row);
+    const std::int64_t sequence = inputs.sequence.empty() ? -1 : inputs.sequence[i];
     if (!inputs.counts(row)) {
       sums.add_masked();
     } else if (tokens[i].invalid_logits() || tokens[i].invalid_target()) {
       sums.add_invalid({row, tokens[i].invalid_column, tokens[i].flags, inputs.targets.empty() ? -1 : inputs.targets[i]});
+    } else if (!inputs.sequence.empty() && (sequence < 0 || sequence >= sums.sequences())) {
+      sums.add_invalid({row, -1, tokens[i].flags | kSequenceOutOfRange, sequence});
     } else {
-      sums.add(tokens[i], inputs.sequence.empty() ? -1 : inputs.sequence[i]);
+      sums.add(tokens[i], sequence);
     }
   }
 }
 
-StepStatistics Engine::reduce(const StepSums& sums) {
+StepStatistics Engine::reduce(const StepSums& sums, bool skip_invalid) {
   Communicator& world = impl_->mesh->world();
   StepSums total = sums;
-  agree(world, "reduce", Fingerprint{}.add(total.sum_words().size()).value());
-  world.all_reduce(total.sum_words(), total.max_words());
-  if (total.invalid_rows() > 0) throw_first_invalid(world, sums, total.invalid_rows());
-  if (total.tokens() == 0) throw InvalidData("no token is counted: every row is masked, or there are no rows");
+  std::vector<std::int64_t> words = total.sum_words();
+  std::vector<std::uint64_t> maxima = total.max_words();
+  agree(world, "reduce", Fingerprint{}.add(words.size()).add(maxima.size()).add(skip_invalid).value());
+  world.all_reduce(words, maxima);
+  total.set_words(words, maxima);
+  if (total.invalid_inputs() > 0 || (total.invalid_rows() > 0 && !skip_invalid)) {
+    throw_first_invalid(world, sums, total.invalid_inputs() > 0, total.invalid_rows());
+  }
+  if (total.tokens() == 0) throw InvalidData("no token is counted: every row is masked or invalid, or there are no rows");
   return total.statistics();
 }
 

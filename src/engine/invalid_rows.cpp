@@ -16,6 +16,7 @@ std::string describe(const InvalidRow& row) {
   if (policy || reference) return side + " logits hold NaN or +inf, first at column " + std::to_string(row.column);
   if ((row.flags & kPolicyHasMass) == 0) return "policy logits have no finite entry";
   if ((row.flags & kReferenceHasMass) == 0) return "reference logits have no finite entry";
+  if ((row.flags & kSequenceOutOfRange) != 0) return "sequence id " + std::to_string(row.target) + " is not in [0, sequences)";
   const std::string target = "target " + std::to_string(row.target);
   if ((row.flags & kTargetOutOfRange) != 0) return target + " is not in [0, vocab_size)";
   return target + " has probability 0 under the policy that is said to have sampled it";
@@ -23,8 +24,9 @@ std::string describe(const InvalidRow& row) {
 
 }  // namespace
 
-void throw_first_invalid(Communicator& world, const StepSums& sums, std::int64_t invalid_rows) {
-  const InvalidRow mine = sums.invalid_rows() > 0 ? sums.first_invalid() : InvalidRow{};
+void throw_first_invalid(Communicator& world, const StepSums& sums, bool inputs_alone, std::int64_t invalid_rows) {
+  const bool have = inputs_alone ? sums.invalid_inputs() > 0 : sums.invalid_rows() > 0;
+  const InvalidRow mine = have ? sums.first_invalid() : InvalidRow{};
   std::vector<InvalidRow> all(static_cast<std::size_t>(world.size()));
   world.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));
   std::size_t rank = 0;

@@ -26,6 +26,9 @@ void validate_view(const LogitsView& view, const VocabShard& shard, const std::s
                                                std::to_string(shard.part) + " has " +
                                                std::to_string(shard.columns()));
   require(view.row_stride >= view.columns, side + " logits: row_stride is less than columns");
+  require(std::isfinite(view.scale) && view.scale > 0.0, side + " logits: the scale is not finite and > 0");
+  require_size(view.row_index.size(), view.rows, side + " row_index", true);
+  for (const std::int64_t row : view.row_index) require(row >= 0, side + " row_index: a negative row");
   require(view.data != nullptr || view.rows == 0 || shard.columns() == 0, side + " logits: null data");
 }
 
@@ -38,11 +41,15 @@ void validate_batch(const LogitsView& policy, const LogitsView& reference, const
   validate_view(reference, shard, "reference");
   require(policy.rows == reference.rows, "policy has " + std::to_string(policy.rows) + " rows, reference " +
                                              std::to_string(reference.rows));
-  require(policy.dtype == reference.dtype, "policy and reference logits are of different types");
   require_size(tokens, policy.rows, "tokens", false);
-  require_size(inputs.targets.size(), policy.rows, "targets", true);
-  require_size(inputs.mask.size(), policy.rows, "mask", true);
-  require_size(inputs.sequence.size(), policy.rows, "sequence", true);
+  validate_inputs(inputs, tokens);
+}
+
+void validate_inputs(const RowInputs& inputs, std::size_t rows) {
+  const auto count = static_cast<std::int64_t>(rows);
+  require_size(inputs.targets.size(), count, "targets", true);
+  require_size(inputs.mask.size(), count, "mask", true);
+  require_size(inputs.sequence.size(), count, "sequence", true);
 }
 
 void validate_gradient(const LogitsView& policy, const RowInputs& inputs, std::span<const TokenStats> tokens,
@@ -55,15 +62,26 @@ void validate_gradient(const LogitsView& policy, const RowInputs& inputs, std::s
   require(output.rows == policy.rows && output.columns >= shard.columns() && output.row_stride >= output.columns,
           "the gradient's shape does not fit the policy logits");
   require(output.data != nullptr || policy.rows == 0 || shard.columns() == 0, "the gradient has null data");
+  require(output.dtype != DType::f64, "the gradient is written as f32, bf16 or f16");
+  require(!output.accumulate || output.dtype == DType::f32, "a gradient accumulates in f32 alone");
+  require(output.data != policy.data || policy.rows == 0 ||
+              (output.dtype == policy.dtype && output.row_stride == policy.row_stride && policy.row_index.empty()),
+          "a gradient in place of the policy logits needs their type and stride, and no row list");
   for (std::size_t row = 0; row < scales.kl_reverse.size(); ++row) {
-    require(scales.kl_reverse[row] == 0.0 || !std::isinf(tokens[row].kl_reverse),
+    const bool used = scales.kl_reverse[row] != 0.0 && inputs.counts(static_cast<std::int64_t>(row)) &&
+                      !tokens[row].invalid_logits() && !tokens[row].invalid_target();
+    require(!used || !std::isinf(tokens[row].normalizer.kl_reverse),
             "row " + std::to_string(row) + ": kl_reverse is infinite and has no gradient");
   }
 }
 
-std::uint64_t batch_fingerprint(const LogitsView& policy, const RowInputs& inputs, const VocabShard& shard) {
+std::uint64_t batch_fingerprint(const LogitsView& policy, const LogitsView& reference, const RowInputs& inputs,
+                                const EvaluateOptions& options, const VocabShard& shard) {
   Fingerprint f;
-  f.add(shard.vocab_size).add(shard.parts).add(policy.rows).add(static_cast<int>(policy.dtype));
+  f.add(shard.vocab_size).add(shard.parts).add(policy.rows);
+  f.add(static_cast<int>(policy.dtype)).add(static_cast<int>(reference.dtype));
+  f.add(policy.scale).add(reference.scale);
+  f.add(static_cast<int>(options.quantities)).add(static_cast<int>(options.schedule)).add(options.gradient_follows);
   f.add(inputs.targets.size()).add(inputs.mask.size()).add(inputs.sequence.size());
   for (const std::int64_t target : inputs.targets) f.add(target);
   for (const std::uint8_t flag : inputs.mask) f.add(flag);

@@ -38,6 +38,7 @@ void BiasCoverage::add(const StepStatistics& step) {
   constexpr std::array<Quantity, 3> biases{Quantity::k1_bias, Quantity::k2_bias, Quantity::k3_bias};
   for (std::size_t i = 0; i < biases.size(); ++i) {
     const QuantityStatistics& bias = step[biases[i]];
+    if (!std::isfinite(bias.standard_error_clustered)) continue;  // one sequence has no error bar to be within
     ++coverage_[i].steps;
     if (std::fabs(bias.mean) <= 2.0 * bias.standard_error_clustered) ++coverage_[i].inside;
   }

@@ -10,7 +10,7 @@ namespace klmesh::loop {
 
 /// How often |bias| <= 2 clustered standard errors, over steps with enough KL to measure.
 struct Coverage {
-  std::int64_t steps = 0;   ///< with mean KL between 1e-3 and 0.3 nats
+  std::int64_t steps = 0;   ///< with mean KL between 1e-3 and 0.3 nats, and a finite error bar
   std::int64_t inside = 0;  ///< of these, within two clustered standard errors
 
   double fraction() const noexcept;

@@ -1,8 +1,10 @@
 #include "loop/heldout.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
+#include <span>
 #include <vector>
 
 #include "loop/partition.hpp"
@@ -18,10 +20,10 @@ class NextWords {
   }
 
   // Writes example i's empirical distribution as logits of one shard: log counts, -inf where nothing was seen.
-  void write_logits(std::int64_t i, const VocabShard& shard, std::span<float> row) const {
-    std::fill(row.begin(), row.end(), -std::numeric_limits<float>::infinity());
+  void write_logits(std::int64_t i, const VocabShard& shard, std::span<double> row) const {
+    std::fill(row.begin(), row.end(), -std::numeric_limits<double>::infinity());
     for (const auto& [word, count] : counts_.at(key(i))) {
-      if (shard.contains(word)) row[static_cast<std::size_t>(word - shard.begin)] = std::log(static_cast<float>(count));
+      if (shard.contains(word)) row[static_cast<std::size_t>(word - shard.begin)] = std::log(static_cast<double>(count));
     }
   }
 
@@ -38,12 +40,15 @@ class NextWords {
 }  // namespace
 
 HeldoutReport evaluate_heldout(Mesh& mesh, Engine& engine, const Policy& policy, const Examples& examples) {
-  constexpr std::int64_t kChunk = 8 * kRowTile;  // bounds the memory; any multiple of the tile gives the same bits
+  constexpr std::int64_t kChunk = 2 * kRowTile;  // bounds the memory; any multiple of the tile gives the same bits
   const VocabShard& shard = policy.shard();
   const NextWords next_words(examples);
   const RowRange range = part_of_rows(examples.size(), kRowTile, mesh.batch_part(), mesh.shape().batch);
   Activations activations;
-  std::vector<float> logits, data_logits;
+  std::vector<float> logits;
+  // In double: logs of counts rounded to float would part cross-entropy and loss in the eighth digit. Both sides of
+  // evaluate() have one type, and floats are doubles exactly.
+  std::vector<double> policy_logits, data_logits;
   std::vector<TokenStats> tokens;
   StepSums sums;
   for (std::int64_t first = range.begin; first < range.end; first += kChunk) {
@@ -55,6 +60,7 @@ HeldoutReport evaluate_heldout(Mesh& mesh, Engine& engine, const Policy& policy,
     policy.forward(std::span(examples.contexts).subspan(static_cast<std::size_t>(first) * context,
                                                         static_cast<std::size_t>(rows) * context),
                    first, activations, logits);
+    policy_logits.assign(logits.begin(), logits.end());
     for (std::int64_t row = 0; row < rows; ++row) {
       next_words.write_logits(first + row, shard,
                               std::span(data_logits).subspan(static_cast<std::size_t>(row * shard.columns()),
@@ -65,7 +71,7 @@ HeldoutReport evaluate_heldout(Mesh& mesh, Engine& engine, const Policy& policy,
         .mask = {},
         .sequence = {}};
     tokens.resize(static_cast<std::size_t>(rows));
-    engine.evaluate(logits_view(logits.data(), rows, shard.columns()),
+    engine.evaluate(logits_view(policy_logits.data(), rows, shard.columns()),
                     logits_view(data_logits.data(), rows, shard.columns()), inputs, tokens, host_stream);
     engine.accumulate(tokens, inputs, sums);
   }

@@ -42,7 +42,7 @@ StepRecord MlePhase::step() {
   const std::vector<double> ascend_logp(tokens_.size(), -1.0 / static_cast<double>(batch));
   engine_.gradient(view, view, inputs, tokens_,
                    {.kl_reverse = {}, .kl_forward = {}, .logp_policy = ascend_logp, .entropy_policy = {}},
-                   {logits_.data(), view.rows, view.columns, view.row_stride, false}, host_stream);
+                   {.data = logits_.data(), .rows = view.rows, .columns = view.columns, .row_stride = view.row_stride}, host_stream);
   gradient_.clear();
   policy_.backward(activations_, logits_, gradient_);
   policy_.reduce(gradient_);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -46,7 +47,8 @@ RewardModel::TextMean RewardModel::mean_of(std::span<const std::int32_t> tokens)
     sum += static_cast<double>(scores_[token]);
     ++text.words;
   }
-  if (text.words > 0) text.mean = sum / static_cast<double>(text.words);
+  text.divisor = static_cast<double>(std::max(text.words, reward_.min_words));
+  text.mean = sum / text.divisor;
   return text;
 }
 
@@ -63,8 +65,8 @@ void RewardModel::add_pair(const PreferencePair& pair, double weight) {
       if (is_word(token)) gradient_.add(kScores, token, per_word);
     }
   };
-  if (preferred.words > 0) add_words(pair.preferred, slope / static_cast<double>(preferred.words));
-  if (rejected.words > 0) add_words(pair.rejected, -slope / static_cast<double>(rejected.words));
+  add_words(pair.preferred, slope / preferred.divisor);
+  add_words(pair.rejected, -slope / rejected.divisor);
 }
 
 double RewardModel::step(std::span<const PreferencePair> local_pairs, std::int64_t total_pairs,

@@ -13,10 +13,11 @@
 
 namespace klmesh::loop {
 
-/// r(text) = mean over its words of scores[word]; special tokens count nothing.
+/// r(text) = sum over its words of scores[word] / max(words, min_words); special tokens count nothing.
 /// P(a preferred to b) = 1 / (1 + exp(r(b) - r(a))).
 ///
-/// The mean makes rewards of short and long texts comparable. The temperature is learnt too: it is the scale
+/// The mean makes rewards of short and long texts comparable; min_words keeps a text of one good word from being the
+/// best of all. The temperature is learnt too: it is the scale
 /// of the scores. Replicated on every rank. Source: Bradley and Terry, Biometrika 39, 1952.
 class RewardModel {
  public:
@@ -48,6 +49,7 @@ class RewardModel {
   struct TextMean {
     double mean = 0;
     std::int64_t words = 0;
+    double divisor = 1;
     bool valid = true;
   };
   TextMean mean_of(std::span<const std::int32_t> tokens) const;

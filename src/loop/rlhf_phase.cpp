@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <utility>
 
@@ -21,7 +22,8 @@ Moments moments(const std::vector<double>& values) {
   m.mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
   double squares = 0;
   for (const double v : values) squares += (v - m.mean) * (v - m.mean);
-  m.stddev = values.size() > 1 ? std::sqrt(squares / (n - 1.0)) : 0.0;
+  m.stddev = values.size() > 1 ? std::sqrt(squares / (n - 1.0))
+                               : std::numeric_limits<double>::quiet_NaN();
   return m;
 }
 
@@ -106,7 +108,9 @@ std::vector<double> RlhfPhase::advantages_of_step(StepRecord& record) {
   const Moments reward = moments(rewards);
   record.reward_mean = reward.mean;
   record.reward_stddev = reward.stddev;
-  const double kl = (*record.statistics)[Quantity::kl_reverse].sum / static_cast<double>(config_.rlhf.sequences);
+  // Minus the objective that the kind descends, with its exact KL: of a sequence, summed over positions.
+  const Quantity divergence = penalty_ == Penalty::k3_loss ? Quantity::kl_forward : Quantity::kl_reverse;
+  const double kl = (*record.statistics)[divergence].sum / static_cast<double>(config_.rlhf.sequences);
   record.loss = (penalty_ == Penalty::none ? 0.0 : config_.rlhf.beta * kl) - reward.mean;
 
   const std::vector<std::uint8_t> mask_bytes(mask.begin(), mask.end());
@@ -131,7 +135,7 @@ void RlhfPhase::update(const std::vector<double>& advantages) {
   const RowInputs inputs{.targets = targets_, .mask = batch_.mask, .sequence = sequence_ids_};
   engine_.gradient(logits_view(logits_.data(), rows, columns), logits_view(reference_logits_.data(), rows, columns),
                    inputs, tokens_, {.kl_reverse = kl, .kl_forward = {}, .logp_policy = logp, .entropy_policy = {}},
-                   {logits_.data(), rows, columns, columns, false}, host_stream);
+                   {.data = logits_.data(), .rows = rows, .columns = columns, .row_stride = columns}, host_stream);
   gradient_.clear();
   policy_.backward(activations_, logits_, gradient_);
   policy_.reduce(gradient_);

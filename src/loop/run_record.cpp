@@ -75,8 +75,7 @@ RunRecord::RunRecord(std::filesystem::path directory, io::RunAttributes attribut
 }
 
 void RunRecord::begin_further_arm(std::string_view kind) {
-  commit();
-  progress_->close();
+  finish();
   const std::filesystem::path directory = directory_ / ("arm-" + std::string(kind));
   std::error_code error;
   std::filesystem::create_directory(directory, error);
@@ -99,5 +98,10 @@ void RunRecord::add(const StepRecord& record) {
 }
 
 void RunRecord::commit() { statistics_->commit(current_ / "statistics.h5"); }
+
+void RunRecord::finish() {
+  commit();
+  progress_->close();
+}
 
 }  // namespace klmesh::loop

@@ -26,6 +26,9 @@ class RunRecord {
   /// Writes statistics.h5 whole. @throws IoError
   void commit();
 
+  /// Commits and closes; the last call. @throws IoError
+  void finish();
+
  private:
   void open(const std::filesystem::path& directory);
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -19,13 +20,18 @@ namespace klmesh::loop {
 /// what follows the first <eos> is <eos>. Rank 0 writes; the others take part in the exchange.
 class TokenDump {
  public:
-  /// @throws IoError on rank 0, naming the path, if it cannot be written
+  /// Empties the file. Collective over the world of the mesh, which must outlive this.
+  /// @throws IoError on every rank, naming the path, if it cannot be written
   TokenDump(std::filesystem::path path, Mesh& mesh);
 
-  /// Collective over the world of the mesh. @param total sequences of all ranks
+  /// Collective over the world. @param total sequences of all ranks
+  /// @throws IoError on every rank, naming the path
   void write(std::string_view arm, const SampleBatch& batch, const SampleRequest& request, std::int64_t total);
 
  private:
+  std::exception_ptr append(std::string_view arm, const SampleRequest& request,
+                            const std::vector<std::int64_t>& all) const;
+
   std::filesystem::path path_;
   Mesh& mesh_;
 };
@@ -36,11 +42,15 @@ class TokenReplay {
   /// Every rank reads the file. @throws InputNotFound; InvalidData naming file and line
   TokenReplay(const std::filesystem::path& path, std::int64_t vocab_size);
 
-  /// The requested part of a step. @throws InvalidData if the file lacks the step or its shape differs
+  /// The requested part of a step. @throws InvalidData if the file lacks the step or its shape differs: whatever
+  /// part is asked for
   SampleBatch batch(std::string_view arm, const SampleRequest& request, std::int64_t total, std::int64_t context) const;
 
  private:
   using Sequences = std::vector<std::vector<std::int32_t>>;
+  void add_step(const std::string& line, std::int64_t vocab_size);
+  const Sequences& find(std::string_view arm, const SampleRequest& request, std::int64_t total) const;
+
   std::string path_;
   std::map<std::pair<std::string, std::int64_t>, Sequences> steps_;
 };

@@ -44,6 +44,7 @@ struct RewardConfig {
   std::int64_t pairs = 64;               ///< preference pairs a step
   double learning_rate = 2e-2;
   double weight_decay = 1e-2;
+  std::int64_t min_words = 16;           ///< shorter texts are averaged over as many words as this
 };
 
 struct RlhfConfig {

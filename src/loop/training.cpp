@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <memory>
 
+#include "comm/agreement.hpp"
 #include "klmesh/engine.hpp"
 #include "klmesh/error.hpp"
 #include "loop/corpus.hpp"
@@ -31,6 +33,38 @@ CorpusReport report_of(const Corpus& corpus) {
   return r;
 }
 
+template <typename Work>
+std::exception_ptr failure_of(const Work& work) {
+  try {
+    work();
+  } catch (...) {
+    return std::current_exception();
+  }
+  return nullptr;
+}
+
+std::uint64_t fingerprint_of(const Corpus& corpus) {
+  Fingerprint fingerprint;
+  for (std::int64_t word = 0; word < corpus.vocabulary.size(); ++word) {
+    fingerprint.add(corpus.vocabulary.decode(static_cast<std::int32_t>(word)));
+  }
+  for (const std::string& subject : corpus.subjects) fingerprint.add(subject);
+  for (const TextPart* part : {&corpus.train, &corpus.validation, &corpus.heldout}) {
+    for (const std::int32_t token : part->tokens) fingerprint.add(token);
+    for (const std::int64_t offset : part->offsets) fingerprint.add(offset);
+    for (const std::int32_t subject : part->subject) fingerprint.add(subject);
+  }
+  return fingerprint.value();
+}
+
+// Every rank reads the files itself, and on another node they may be others, or missing.
+Corpus load_agreed_corpus(Mesh& mesh, const TrainConfig& config) {
+  Corpus corpus;
+  const std::exception_ptr failure = failure_of([&] { corpus = load_corpus(config.data, config.seed); });
+  agree(mesh.world(), "the corpus", failure ? 0 : fingerprint_of(corpus), failure);
+  return corpus;
+}
+
 // Log probabilities of single words, add-one smoothed: where the output bias starts.
 std::vector<float> log_unigram(const Corpus& corpus) {
   const NgramCounts counts(corpus.train, corpus.vocabulary.size());
@@ -49,12 +83,16 @@ class Training {
         config_(config),
         files_(std::move(files)),
         observer_(observer),
-        corpus_(load_corpus(config.data, config.seed)),
+        corpus_(load_agreed_corpus(mesh, config)),
         engine_(mesh, corpus_.vocabulary.size()),
         policy_(mesh, config.model, corpus_.vocabulary.size(), config.seed, log_unigram(corpus_)),
         reward_model_(corpus_.vocabulary.size(), config.reward, config.adam) {
+    // Replay first: both may name one file, and the dump empties it.
+    if (files_.replay_tokens) {
+      const auto read = [&] { replay_.emplace(*files_.replay_tokens, corpus_.vocabulary.size()); };
+      agree(mesh.world(), "replay of tokens", 0, failure_of(read));
+    }
     if (files_.dump_tokens) dump_.emplace(*files_.dump_tokens, mesh);
-    if (files_.replay_tokens) replay_.emplace(*files_.replay_tokens, corpus_.vocabulary.size());
   }
 
   TrainingSummary run() {
@@ -69,7 +107,7 @@ class Training {
         run_arm(penalty);
       }
     }
-    if (files_.record) files_.record->commit();
+    if (files_.record) files_.record->finish();
     return std::move(summary_);
   }
 

@@ -44,7 +44,8 @@ std::vector<std::byte> pattern_of(std::size_t rank, std::size_t size) {
   return bytes;
 }
 
-// Around the sizes at which messages are cut: 4 MiB, and 64 KiB at least of every rank of a gather.
+// Around the sizes at which messages are cut: 4 MiB, and in a gather or an exchange that over the number of
+// ranks, 64 KiB at least.
 constexpr std::size_t kSizes[] = {1, 3, 1000, 65536, 65537, 1048576, 1048577, 4194305};
 
 TEST_P(CommunicatorContract, RanksAreThoseOfTheWorld) {
@@ -65,6 +66,28 @@ TEST_P(CommunicatorContract, GathersInRankOrder) {
     group().all_gather(send, receive);
     EXPECT_TRUE(receive == expected) << size << " bytes";
   }
+}
+
+TEST_P(CommunicatorContract, ExchangesBlocksInRankOrder) {
+  // Blocks differ in the sender and in the receiver.
+  const auto block = [](std::size_t from, std::size_t to, std::size_t size) {
+    return pattern_of(16 * from + to, size);
+  };
+  const auto rank = static_cast<std::size_t>(group().rank());
+  const auto exchange = [&](std::size_t size) {
+    std::vector<std::byte> send, expected;
+    for (std::size_t r = 0; r < ranks(); ++r) {
+      const auto leaving = block(rank, r, size);
+      const auto arriving = block(r, rank, size);
+      send.insert(send.end(), leaving.begin(), leaving.end());
+      expected.insert(expected.end(), arriving.begin(), arriving.end());
+    }
+    std::vector<std::byte> receive(ranks() * size);
+    group().all_to_all(send, receive);
+    EXPECT_TRUE(receive == expected) << size << " bytes";
+  };
+  for (const std::size_t size : kSizes) exchange(size);
+  for (const std::size_t size : {0, 5}) exchange(size);  // after larger ones
 }
 
 TEST_P(CommunicatorContract, SumsWrapAround) {
@@ -107,6 +130,7 @@ TEST_P(CommunicatorContract, ReducesSumsAndMaximaOfDifferentLengths) {
 
 TEST_P(CommunicatorContract, EmptySpansAreFine) {
   group().all_gather({}, {});
+  group().all_to_all({}, {});
   group().all_reduce({}, {});
   group().broadcast({}, 0);
   std::vector<std::uint64_t> after = {static_cast<std::uint64_t>(group().rank())};
@@ -140,6 +164,13 @@ TEST_P(CommunicatorContract, RefusesWrongSizesAndRoots) {
   std::vector<std::byte> send(3);
   std::vector<std::byte> receive(3 * ranks() + 1);
   EXPECT_THROW(group().all_gather(send, receive), InvalidArgument);
+  std::vector<std::byte> blocks(3 * ranks());
+  EXPECT_THROW(group().all_to_all(blocks, receive), InvalidArgument);
+  EXPECT_THROW(group().all_to_all(receive, blocks), InvalidArgument);
+  if (ranks() > 1) {  // or else no size is uneven
+    const std::vector<std::byte> uneven(receive.size());
+    EXPECT_THROW(group().all_to_all(uneven, receive), InvalidArgument);
+  }
   EXPECT_THROW(group().broadcast(send, -1), InvalidArgument);
   EXPECT_THROW(group().broadcast(send, group().size()), InvalidArgument);
   group().barrier();  // and is as good as before

@@ -71,6 +71,14 @@ TEST_F(Deadline, EndsAllGather) {
   });
 }
 
+TEST_F(Deadline, EndsAllToAll) {
+  expect_deadline("all_to_all", [](Communicator& group) {
+    const std::vector<std::byte> send(50000 * static_cast<std::size_t>(group.size()));
+    std::vector<std::byte> receive(send.size());
+    group.all_to_all(send, receive);
+  });
+}
+
 TEST_F(Deadline, EndsAllReduce) {
   expect_deadline("all_reduce", [](Communicator& group) {
     std::vector<std::int64_t> sums(10);

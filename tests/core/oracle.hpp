@@ -11,6 +11,7 @@ namespace klmesh::test {
 
 struct OracleRow {
   long double lse_policy = 0, lse_reference = 0;
+  long double chi_square = -1, chi_square_reference_policy = -1, hellinger = 1, jensen_shannon = 0, total_variation = 0;
   long double kl_reverse = 0, kl_forward = 0, entropy_policy = 0, entropy_reference = 0;
   std::vector<long double> log_pi, log_ref, log_ratio;  // log_ratio = log ref - log pi
 };
@@ -59,6 +60,12 @@ OracleRow oracle(std::span<const T> a, std::span<const T> b) {
     const bool in_reference = !std::isinf(b[v]);
     if (in_policy) row.entropy_policy -= pi * log_pi;
     if (in_reference) row.entropy_reference -= ref * log_ref;
+    row.total_variation += std::fabs(pi - ref) / 2;
+    row.hellinger -= std::exp((log_pi + log_ref) / 2);
+    if (pi > 0) row.jensen_shannon += pi * std::log(2 * pi / (pi + ref)) / 2;
+    if (ref > 0) row.jensen_shannon += ref * std::log(2 * ref / (pi + ref)) / 2;
+    if (in_policy) row.chi_square += in_reference ? std::exp(2 * log_pi - log_ref) : HUGE_VALL;
+    if (in_reference) row.chi_square_reference_policy += in_policy ? std::exp(2 * log_ref - log_pi) : HUGE_VALL;
     if (in_policy && in_reference) {
       if (std::fabs(log_ratio) < 1) {
         const long double e = std::expm1(log_ratio);

@@ -98,6 +98,25 @@ class RowFactory {
       }
       rows.push_back(p);
     }
+    for (const double by : {-39.9, -38.0, -33.0, -20.0, -13.0, 13.0, 20.0, 33.0, 38.0, 39.9}) {
+      RowPair<T> p = noisy(1e-2, 1.0);
+      p.name = "one slice shifted by " + std::to_string(by);
+      for (std::size_t v = columns_ / 2; v < columns_ / 2 + columns_ / 60 + 1 && v < columns_; ++v) {
+        p.reference[v] += static_cast<T>(by);
+      }
+      rows.push_back(p);
+    }
+    for (const double mask : {-1e9, static_cast<double>(std::numeric_limits<float>::lowest())}) {
+      for (const int side : {0, 1, 2}) {
+        RowPair<T> p = noisy(1e-2, 1.0, side == 2 ? 0.0 : -37.0);
+        p.name = "half the columns at " + std::to_string(mask) + (side == 0 ? " in the policy" : side == 1 ? " in the reference" : " in both");
+        for (std::size_t v = columns_ / 2; v < columns_; ++v) {
+          if (side != 1) p.policy[v] = static_cast<T>(mask);
+          if (side != 0) p.reference[v] = static_cast<T>(mask);
+        }
+        rows.push_back(p);
+      }
+    }
     for (const bool everywhere : {false, true}) {  // every third column, or whole slices
       const auto hit = [&](std::size_t v) { return everywhere ? v % 3 == 0 : v > columns_ / 2 && v < 3 * columns_ / 4; };
       const T gone = -std::numeric_limits<T>::infinity();

@@ -99,7 +99,19 @@ TEST(ExactSum, VarianceSurvivesALargeMean) {
     add_value(sum, 1e9 + d);
     add_product(squares, 1e9 + d, 1e9 + d);
   }
-  EXPECT_EQ(scaled_variance(4, sum, squares), 80.0);
+  EXPECT_EQ(scaled_deviation(4, sum, squares), std::sqrt(80.0));
+}
+
+TEST(ExactSum, DeviationsWhoseSquaresOverflowOrVanish) {
+  for (const double x : {1e300, 1e-300}) {
+    Value sum{};
+    Product squares{};
+    for (const double v : {x, -x}) {
+      add_value(sum, v);
+      add_product(squares, v, v);
+    }
+    EXPECT_DOUBLE_EQ(scaled_deviation(2, sum, squares), 2 * x);  // sqrt(2 * 2 x^2)
+  }
 }
 
 TEST(ExactSum, VarianceOfEqualNumbersIsZero) {
@@ -109,7 +121,7 @@ TEST(ExactSum, VarianceOfEqualNumbersIsZero) {
     add_value(sum, -0.1);
     add_product(squares, -0.1, -0.1);
   }
-  EXPECT_EQ(scaled_variance(7, sum, squares), 0.0);
+  EXPECT_EQ(scaled_deviation(7, sum, squares), 0.0);
 }
 
 }  // namespace

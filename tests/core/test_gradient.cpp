@@ -44,7 +44,7 @@ std::vector<float> gradient_of(const std::vector<T>& a, const std::vector<T>& b,
   for (int part = 0; part < parts; ++part) {
     const VocabShard s = vocab_shard(vocab, part, parts);
     cpu::row_partials(logits_view(a.data() + s.begin, 1, s.columns()), logits_view(b.data() + s.begin, 1, s.columns()),
-                      s, inputs, {&partials[static_cast<std::size_t>(part)], 1});
+                      s, inputs, {&partials[static_cast<std::size_t>(part)], 1}, {});
   }
   const TokenStats token = finish(fold(partials), true);
   for (int part = 0; part < parts; ++part) {
@@ -53,7 +53,7 @@ std::vector<float> gradient_of(const std::vector<T>& a, const std::vector<T>& b,
                   inputs, {&token, 1},
                   {.kl_reverse = {&w.kl_reverse, 1}, .kl_forward = {&w.kl_forward, 1}, .logp_policy = {&w.logp, 1},
                    .entropy_policy = {&w.entropy, 1}},
-                  {start.data() + s.begin, 1, s.columns(), s.columns(), accumulate});
+                  {start.data() + s.begin, DType::f32, 1, s.columns(), s.columns(), accumulate});
   }
   return start;
 }
@@ -126,12 +126,12 @@ TEST(Gradient, AccumulatesAndWorksInPlace) {
   const RowInputs inputs{.targets = targets, .mask = {}, .sequence = {}};
   RowPartial partial;
   const LogitsView reference = logits_view(pair.reference.data(), 1, 1003);
-  cpu::row_partials(logits_view(pair.policy.data(), 1, 1003), reference, shard, inputs, {&partial, 1});
+  cpu::row_partials(logits_view(pair.policy.data(), 1, 1003), reference, shard, inputs, {&partial, 1}, {});
   const TokenStats token = finish(partial, true);
   cpu::gradient(logits_view(pair.policy.data(), 1, 1003), reference, shard, inputs, {&token, 1},
                 {.kl_reverse = {&w.kl_reverse, 1}, .kl_forward = {&w.kl_forward, 1}, .logp_policy = {&w.logp, 1},
                  .entropy_policy = {&w.entropy, 1}},
-                {pair.policy.data(), 1, 1003, 1003, false});
+                {pair.policy.data(), DType::f32, 1, 1003, 1003, false});
   EXPECT_EQ(pair.policy, fresh);
 }
 
@@ -144,7 +144,7 @@ TEST(Gradient, MaskedRowsAreZeroWhateverTheyHold) {
   const VocabShard shard = vocab_shard(40, 0, 1);
   cpu::gradient(logits_view(a.data(), 1, 40), logits_view(a.data(), 1, 40), shard, inputs, {&token, 1},
                 {.kl_reverse = {&one, 1}, .kl_forward = {}, .logp_policy = {}, .entropy_policy = {}},
-                {out.data(), 1, 40, 40, false});
+                {out.data(), DType::f32, 1, 40, 40, false});
   EXPECT_THAT(out, ::testing::Each(0.0f));
 }
 

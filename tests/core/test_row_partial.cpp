@@ -23,7 +23,7 @@ TokenStats evaluate_row(const std::vector<T>& policy, const std::vector<T>& refe
     RowPartial partial;
     cpu::row_partials(logits_view(policy.data() + shard.begin, 1, shard.columns()),
                       logits_view(reference.data() + shard.begin, 1, shard.columns()), shard,
-                      {.targets = targets, .mask = {}, .sequence = {}}, {&partial, 1});
+                      {.targets = targets, .mask = {}, .sequence = {}}, {&partial, 1}, {});
     partials.push_back(partial);
   }
   return finish(fold(partials), target >= 0);
@@ -162,7 +162,7 @@ TEST(Fold, AFoldInRankOrderIsAnotherTree) {
     const VocabShard shard = vocab_shard(50257, part, 64);
     slices.emplace_back();
     cpu::row_partials(logits_view(pair.policy.data() + shard.begin, 1, shard.columns()),
-                      logits_view(pair.reference.data() + shard.begin, 1, shard.columns()), shard, {}, {&slices.back(), 1});
+                      logits_view(pair.reference.data() + shard.begin, 1, shard.columns()), shard, {}, {&slices.back(), 1}, {});
   }
   RowPartial sequential = slices.front();
   for (std::size_t i = 1; i < slices.size(); ++i) sequential = merge(sequential, slices[i]);

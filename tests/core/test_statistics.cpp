@@ -73,7 +73,7 @@ TEST(StepSums, AnyOrderAndSplitGiveTheSameBits) {
   }
   odd.merge(even);
   const StepStatistics a = forward.statistics(), b = odd.statistics();
-  for (int q = 0; q < kQuantities; ++q) {
+  for (int q = 0; q < kCoreQuantities; ++q) {
     const auto quantity = static_cast<Quantity>(q);
     EXPECT_EQ(a[quantity].sum, b[quantity].sum) << name(quantity);
     EXPECT_EQ(a[quantity].standard_deviation, b[quantity].standard_deviation) << name(quantity);

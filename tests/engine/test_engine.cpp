@@ -83,7 +83,7 @@ Result run(Mesh& mesh, const Batch& batch) {
       entropy(r.tokens.size(), 0.1);
   engine.gradient(part.policy_view(), part.reference_view(), part.inputs(), r.tokens,
                   {.kl_reverse = reverse, .kl_forward = forward, .logp_policy = logp, .entropy_policy = entropy},
-                  {r.gradient.data(), part.rows, part.columns, part.columns, false}, host_stream);
+                  {r.gradient.data(), DType::f32, part.rows, part.columns, part.columns, false}, host_stream);
   StepSums sums(kSequences);
   engine.accumulate(r.tokens, part.inputs(), sums);
   r.statistics = engine.reduce(sums);
@@ -235,7 +235,7 @@ TEST(Engine, RefusesTheGradientOfAnInfiniteDivergence) {
   EXPECT_TRUE(std::isfinite(tokens[0].kl_forward));
   std::vector<float> out(static_cast<std::size_t>(part.rows * part.columns));
   const std::vector<double> ones(tokens.size(), 1.0);
-  const GradientView view{out.data(), part.rows, part.columns, part.columns, false};
+  const GradientView view{out.data(), DType::f32, part.rows, part.columns, part.columns, false};
   EXPECT_THROW(engine.gradient(part.policy_view(), part.reference_view(), part.inputs(), tokens,
                                {.kl_reverse = ones, .kl_forward = {}, .logp_policy = {}, .entropy_policy = {}}, view,
                                host_stream),

@@ -48,6 +48,7 @@ TEST(RewardModel, GradientIsTheFiniteDifference) {
   const auto pairs = texts.pairs();
   auto self = make_self_communicator();
   RewardConfig reward;
+  reward.min_words = 1;
   reward.weight_decay = 0;
   RewardModel model(kVocab, reward, {0.9, 0.99, 1e-8});
   for (std::int64_t w = 0; w < kVocab; ++w) model.scores()[w] = std::sin(static_cast<float>(w));
@@ -97,7 +98,9 @@ TEST(RewardModel, LearnsToTellTheTextsApart) {
 }
 
 TEST(RewardModel, LengthAndSpecialTokensDoNotCount) {
-  RewardModel model(kVocab, {}, {});
+  RewardConfig reward;
+  reward.min_words = 1;
+  RewardModel model(kVocab, reward, {});
   for (std::int64_t w = 0; w < kVocab; ++w) model.scores()[w] = static_cast<float>(w);
   const std::vector<std::int32_t> once{10, 20}, twice{10, 20, 10, 20, 2, 1, 0}, none{2};
   EXPECT_EQ(model.score(once), 15.0);
@@ -105,6 +108,15 @@ TEST(RewardModel, LengthAndSpecialTokensDoNotCount) {
   EXPECT_EQ(model.score(none), 0.0);
   EXPECT_THROW(model.score(std::vector<std::int32_t>{static_cast<std::int32_t>(kVocab)}), InvalidData);
   EXPECT_TRUE(std::isnan(model.accuracy({})));
+}
+
+TEST(RewardModel, ShortTextsAreAveragedOverTheLeastNumberOfWords) {
+  RewardConfig reward;
+  reward.min_words = 4;
+  RewardModel model(kVocab, reward, {});
+  for (std::int64_t w = 0; w < kVocab; ++w) model.scores()[w] = static_cast<float>(w);
+  EXPECT_EQ(model.score(std::vector<std::int32_t>{10, 20}), 7.5);
+  EXPECT_EQ(model.score(std::vector<std::int32_t>{10, 20, 10, 20, 10}), 14.0);
 }
 
 TEST(RewardModel, AWrongWordOnOneRankThrowsOnAllRanks) {

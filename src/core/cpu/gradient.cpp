@@ -2,9 +2,9 @@
 #define HWY_TARGET_INCLUDE "core/cpu/gradient.cpp"
 #include "hwy/foreach_target.h"  // compiles this file once per SIMD target
 
-#include <algorithm>
-#include <limits>
+#include <vector>
 
+#include "core/cpu/decode.hpp"
 #include "core/cpu/vector_math-inl.h"
 #include "core/kernels.hpp"
 
@@ -18,37 +18,35 @@ struct RowWeights {
   double constant;  // what multiplies pi_v whatever v is
 };
 
-double scale_of(std::span<const double> scales, std::int64_t row) {
+inline double weight_of(std::span<const double> scales, std::int64_t row) {
   return scales.empty() ? 0.0 : scales[static_cast<std::size_t>(row)];
 }
 
-RowWeights row_weights(const RowScales& scales, const TokenStats& token, std::int64_t row) {
-  RowWeights w{scale_of(scales.kl_reverse, row), scale_of(scales.kl_forward, row),
-               scale_of(scales.logp_policy, row), scale_of(scales.entropy_policy, row), token.normalizer, 0.0};
+inline RowWeights row_weights(const RowScales& scales, const TokenStats& token, std::int64_t row) {
+  RowWeights w{weight_of(scales.kl_reverse, row), weight_of(scales.kl_forward, row),
+               weight_of(scales.logp_policy, row), weight_of(scales.entropy_policy, row), token.normalizer, 0.0};
   // An unused quantity may be infinite; its weight of 0 must not turn that into NaN.
-  if (w.kl_reverse != 0.0) w.constant -= w.kl_reverse * token.kl_reverse;
-  if (w.entropy != 0.0) w.constant -= w.entropy * token.entropy_policy;
+  if (w.kl_reverse != 0.0) w.constant -= w.kl_reverse * w.normalizer.kl_reverse;
+  if (w.entropy != 0.0) w.constant -= w.entropy * w.normalizer.entropy_policy;
   w.constant -= w.logp;
   return w;
 }
 
 // pi (s_r (-l - KL) - s_e (log pi + H) - s_l) + s_f (pi - ref), with l = log(ref / pi) taken from the centred
-// difference. The target's + s_l is added by the caller.
-template <typename T>
-HWY_INLINE V gradient_vector(D d, V a, V b, const RowWeights& w) {
+// difference; times the policy's scale, for the logits in memory. The target's + s_l is added by the caller.
+template <typename T, bool kScaled>
+HWY_INLINE V gradient_vector(D d, V a, V b, const Scales& scales, const RowWeights& w) {
   const V minus_infinity = hn::Set(d, -HUGE_VAL);
   const Mask in_policy = hn::Gt(a, minus_infinity);
-  const Mask in_reference = hn::Gt(b, minus_infinity);
-  const Mask both = hn::And(in_policy, in_reference);
+  const Mask both = hn::And(in_policy, hn::Gt(b, minus_infinity));
   const V zero = hn::Zero(d);
-
-  const V exponent = hn::Set(d, w.normalizer.exponent);
-  const V log_sum = hn::Set(d, w.normalizer.log_sum_policy);
-  const V shift = hn::Set(d, w.normalizer.log_ratio_shift);
-  const V pivot = hn::Set(d, w.normalizer.pivot);
-  const V log_pi = hn::Sub(above_reference(d, a, exponent), log_sum);
+  const V lse = hn::Set(d, w.normalizer.lse_policy);
+  const V difference = hn::Set(d, w.normalizer.lse_difference);
+  const Scaled sa = scale<kScaled>(d, a, scales.policy);
+  const Scaled sb = scale<kScaled>(d, b, scales.reference);
+  const V log_pi = hn::Sub(sa.high, lse);
   const V pi = exp_any(d, log_pi);
-  const V log_ratio = hn::IfThenElse(both, hn::Sub(centred_difference<T>(d, a, b, pivot), shift), zero);
+  const V log_ratio = hn::IfThenElse(both, centred_difference<T, kScaled>(d, sa, sb, hn::Zero(d), difference), zero);
 
   V factor = hn::Set(d, w.constant);
   factor = hn::NegMulAdd(hn::Set(d, w.kl_reverse), log_ratio, factor);
@@ -57,22 +55,23 @@ HWY_INLINE V gradient_vector(D d, V a, V b, const RowWeights& w) {
   if (w.kl_forward != 0.0) {
     const Mask near = hn::And(both, hn::Lt(hn::Abs(log_ratio), hn::Set(d, kNear)));
     const V near_ratio = hn::IfThenElseZero(near, log_ratio);
-    const V near_difference = hn::Neg(hn::Mul(pi, hn::Add(expm1_minus(d, near_ratio), near_ratio)));
-    const V log_ref = hn::Sub(hn::Sub(hn::Sub(above_reference(d, b, exponent), log_sum), pivot), shift);
-    const V difference = hn::IfThenElse(near, near_difference, hn::Sub(pi, exp_any(d, log_ref)));
-    g = hn::MulAdd(hn::Set(d, w.kl_forward), difference, g);
+    const V near_excess = hn::Neg(hn::Mul(pi, hn::Add(expm1_minus(d, near_ratio), near_ratio)));
+    const V log_ref = hn::Sub(hn::Sub(sb.high, lse), difference);
+    const V excess = hn::IfThenElse(near, near_excess, hn::Sub(pi, exp_any(d, log_ref)));
+    g = hn::MulAdd(hn::Set(d, w.kl_forward), excess, g);
   }
-  return g;
+  return kScaled ? hn::Mul(hn::Set(d, scales.policy), g) : g;
 }
 
-template <typename T>
-HWY_INLINE void gradient_row(const T* a, const T* b, std::int64_t columns, const RowWeights& w, bool accumulate,
-                             float* out) {
+// One slice of one row, in f32; `out` may be the slice of the policy logits itself.
+template <typename T, bool kScaled>
+HWY_INLINE void gradient_slice(const T* a, const T* b, std::int64_t columns, const Scales& scales, const RowWeights& w,
+                               bool accumulate, float* out) {
   const D d;
   const hn::Rebind<float, D> df;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const auto step = [&](const T* pa, const T* pb, float* po) KLMESH_INLINE_LAMBDA {
-    const V g = gradient_vector<T>(d, load(d, pa), load(d, pb), w);
+    const V g = gradient_vector<T, kScaled>(d, load(d, pa), load(d, pb), scales, w);
     const V before = accumulate ? hn::PromoteTo(d, hn::LoadU(df, po)) : hn::Zero(d);
     hn::StoreU(hn::DemoteTo(df, hn::Add(g, before)), df, po);
   };
@@ -91,46 +90,92 @@ HWY_INLINE void gradient_row(const T* a, const T* b, std::int64_t columns, const
   std::copy(tail_out, tail_out + (columns - i), out + i);
 }
 
-template <typename T>
+// d log pi(y) / d a_y = 1 - pi_y: the target's own column is formed in fp64 and rounded once.
+template <typename T, bool kScaled>
+float target_gradient(T a, T b, const Scales& scales, const RowWeights& w, double before) {
+  const D d;
+  const V g = gradient_vector<T, kScaled>(d, hn::Set(d, static_cast<double>(a)), hn::Set(d, static_cast<double>(b)),
+                                          scales, w);
+  return static_cast<float>(scales.policy * w.logp + hn::GetLane(g) + before);
+}
+
+// Where one row's gradient goes, a slice at a time: straight to f32 memory, or through a buffer to 16 bits.
+class RowOutput {
+ public:
+  RowOutput(const GradientView& view, std::int64_t row, std::vector<float>& buffer)
+      : view_(view), at_(static_cast<char*>(view.data) +
+                         row * view.row_stride * static_cast<std::int64_t>(dtype_bytes(view.dtype))),
+        buffer_(buffer) {}
+
+  float* slice(std::int64_t offset, std::int64_t columns) {
+    if (view_.dtype == DType::f32) return reinterpret_cast<float*>(at_) + offset;
+    buffer_.resize(static_cast<std::size_t>(columns));
+    return buffer_.data();
+  }
+  void commit(std::int64_t offset, std::int64_t columns) {
+    if (view_.dtype == DType::f32) return;
+    encode(buffer_.data(), columns, view_.dtype, at_ + offset * static_cast<std::int64_t>(dtype_bytes(view_.dtype)));
+  }
+  void clear(std::int64_t columns) {
+    if (!view_.accumulate) std::fill_n(at_, columns * static_cast<std::int64_t>(dtype_bytes(view_.dtype)), '\0');
+  }
+
+ private:
+  const GradientView& view_;
+  char* at_;
+  std::vector<float>& buffer_;
+};
+
+template <typename T, bool kScaled>
 void gradient_of(const LogitsView& policy, const LogitsView& reference, const VocabShard& shard,
                  const RowInputs& inputs, std::span<const TokenStats> tokens, const RowScales& scales,
                  const GradientView& output) {
+  SliceReader<T> policy_reader(policy), reference_reader(reference);
+  const Scales factors{policy.scale, reference.scale};
+  std::vector<float> buffer;
   for (std::int64_t row = 0; row < policy.rows; ++row) {
-    float* out = output.data + row * output.row_stride;
+    RowOutput out(output, row, buffer);
     const TokenStats& token = tokens[static_cast<std::size_t>(row)];
     if (!inputs.counts(row) || token.invalid_logits() || token.invalid_target()) {
-      if (!output.accumulate) std::fill_n(out, shard.columns(), 0.0f);
+      out.clear(shard.columns());
       continue;
     }
-    const T* a = static_cast<const T*>(policy.data) + row * policy.row_stride;
-    const T* b = static_cast<const T*>(reference.data) + row * reference.row_stride;
     const RowWeights weights = row_weights(scales, token, row);
     const std::int64_t target = inputs.targets.empty() ? -1 : inputs.targets[static_cast<std::size_t>(row)];
-    const bool owns_target = weights.logp != 0.0 && shard.contains(target);
-    // d log pi(y) / d a_y = 1 - pi_y: the target's own column is formed in fp64 and rounded once.
-    float target_out = 0.0f;
-    if (owns_target) {
-      const D d;
-      const std::int64_t column = target - shard.begin;
-      const double g = weights.logp + hn::GetLane(gradient_vector<T>(d, hn::Set(d, static_cast<double>(a[column])),
-                                                                     hn::Set(d, static_cast<double>(b[column])),
-                                                                     weights));
-      target_out = static_cast<float>(output.accumulate ? g + static_cast<double>(out[column]) : g);
+    for (int slice = shard.first_slice; slice < shard.last_slice; ++slice) {
+      const std::int64_t begin = slice_begin(shard.vocab_size, slice);
+      const std::int64_t columns = slice_begin(shard.vocab_size, slice + 1) - begin;
+      if (columns == 0) continue;
+      const T* a = policy_reader.read(row, begin - shard.begin, columns);
+      const T* b = reference_reader.read(row, begin - shard.begin, columns);
+      float* g = out.slice(begin - shard.begin, columns);
+      const bool has_target = weights.logp != 0.0 && target >= begin && target < begin + columns;
+      float target_value = 0.0f;  // formed first: in place, g overwrites a
+      if (has_target) {
+        const std::int64_t y = target - begin;
+        target_value = target_gradient<T, kScaled>(a[y], b[y], factors, weights,
+                                                   output.accumulate ? static_cast<double>(g[y]) : 0.0);
+      }
+      gradient_slice<T, kScaled>(a, b, columns, factors, weights, output.accumulate, g);
+      if (has_target) g[target - begin] = target_value;
+      out.commit(begin - shard.begin, columns);
     }
-    gradient_row(a, b, shard.columns(), weights, output.accumulate, out);
-    if (owns_target) out[target - shard.begin] = target_out;
   }
 }
 
 void gradient_f32(const LogitsView& policy, const LogitsView& reference, const VocabShard& shard,
                   const RowInputs& inputs, std::span<const TokenStats> tokens, const RowScales& scales,
                   const GradientView& output) {
-  gradient_of<float>(policy, reference, shard, inputs, tokens, scales, output);
+  const bool scaled = Scales{policy.scale, reference.scale}.any();
+  (scaled ? gradient_of<float, true> : gradient_of<float, false>)(policy, reference, shard, inputs, tokens, scales,
+                                                                  output);
 }
 void gradient_f64(const LogitsView& policy, const LogitsView& reference, const VocabShard& shard,
                   const RowInputs& inputs, std::span<const TokenStats> tokens, const RowScales& scales,
                   const GradientView& output) {
-  gradient_of<double>(policy, reference, shard, inputs, tokens, scales, output);
+  const bool scaled = Scales{policy.scale, reference.scale}.any();
+  (scaled ? gradient_of<double, true> : gradient_of<double, false>)(policy, reference, shard, inputs, tokens, scales,
+                                                                    output);
 }
 
 }  // namespace klmesh::cpu::HWY_NAMESPACE
@@ -145,7 +190,7 @@ HWY_EXPORT(gradient_f64);
 void gradient(const LogitsView& policy, const LogitsView& reference, const VocabShard& shard,
               const RowInputs& inputs, std::span<const TokenStats> tokens, const RowScales& scales,
               const GradientView& output) {
-  if (policy.dtype == DType::f64) {
+  if (policy.dtype == DType::f64 || reference.dtype == DType::f64) {
     HWY_DYNAMIC_DISPATCH(gradient_f64)(policy, reference, shard, inputs, tokens, scales, output);
   } else {
     HWY_DYNAMIC_DISPATCH(gradient_f32)(policy, reference, shard, inputs, tokens, scales, output);

@@ -8,32 +8,12 @@
 #define KLMESH_CORE_CPU_SLICE_PARTIAL_INL_H
 #endif
 
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <limits>
-
 #include "core/cpu/vector_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace klmesh::cpu::HWY_NAMESPACE {
 
-// Calls body(a, b) for every vector of the slice; the last is padded with -inf.
-template <typename T, typename Body>
-HWY_INLINE void for_each_vector(const T* a, const T* b, std::int64_t columns, Body&& body) {
-  const D d;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  std::int64_t i = 0;
-  for (; i + lanes <= columns; i += lanes) body(load(d, a + i), load(d, b + i));
-  if (i == columns) return;
-  T tail_a[kMaxLanes];
-  T tail_b[kMaxLanes];
-  std::fill_n(tail_a, lanes, -std::numeric_limits<T>::infinity());
-  std::fill_n(tail_b, lanes, -std::numeric_limits<T>::infinity());
-  std::copy(a + i, a + columns, tail_a);
-  std::copy(b + i, b + columns, tail_b);
-  body(load(d, tail_a), load(d, tail_b));
-}
+inline constexpr double kLargest = std::numeric_limits<double>::max();
 
 struct SliceExtremes {
   double max_policy;
@@ -101,7 +81,7 @@ struct SliceSums {
     reference_only = hn::Max(reference_only, hn::IfThenElseZero(hn::AndNot(in_policy, in_reference), one));
   }
 
-  HWY_INLINE RowPartial reduce(D d, double exponent, double pivot) const {
+  HWY_INLINE RowPartial reduce(D d, const detail::Centre& centre) const {
     const auto total = [d](V v) { return hn::GetLane(hn::SumOfLanes(d, v)); };
     RowPartial p;
     p.S = total(S);
@@ -111,26 +91,32 @@ struct SliceSums {
     p.T = total(T);
     p.E = total(E);
     p.R = total(R);
-    p.exponent = exponent;
-    p.pivot = pivot;
+    p.exponent = centre.exponent;
+    p.reference_exponent = centre.reference_exponent;
+    p.pivot = centre.pivot;
     if (hn::GetLane(hn::MaxOfLanes(d, policy_only)) != 0.0) p.flags |= kKlReverseInfinite;
     if (hn::GetLane(hn::MaxOfLanes(d, reference_only)) != 0.0) p.flags |= kKlForwardInfinite;
     return p;
   }
 };
 
-template <typename T>
-HWY_INLINE RowPartial sum_slice(const T* a, const T* b, std::int64_t columns, double exponent, double pivot) {
+template <typename T, bool kScaled>
+HWY_INLINE RowPartial sum_slice(const T* a, const T* b, std::int64_t columns, const Scales& scales,
+                                const detail::Centre& centre) {
   const D d;
-  const V v_exponent = hn::Set(d, exponent);
-  const V v_pivot = hn::Set(d, pivot);
+  const V exponent = hn::Set(d, centre.exponent);
+  const V reference_exponent = hn::Set(d, centre.reference_exponent);
+  const V steps = hn::Set(d, centre.reference_exponent - centre.exponent);
+  const V pivot = hn::Set(d, centre.pivot);
   const V minus_infinity = hn::Set(d, -HUGE_VAL);
   const V near_bound = hn::Set(d, kNear);
   const V huge = hn::Set(d, std::numeric_limits<double>::max());
   SliceSums sums(d);
   for_each_vector(a, b, columns, [&](V va, V vb) KLMESH_INLINE_LAMBDA {
-    const V above = above_reference(d, va, v_exponent);
-    const V u = centred_difference<T>(d, va, vb, v_pivot);
+    const Scaled sa = scale<kScaled>(d, va, scales.policy);
+    const Scaled sb = scale<kScaled>(d, vb, scales.reference);
+    const V above = above_reference<kScaled>(d, sa, exponent);
+    const V u = centred_difference<T, kScaled>(d, sa, sb, steps, pivot);
     const V w = exp_any(d, above);
     const Mask near = hn::Lt(hn::Abs(u), near_bound);  // false where either is -inf (u is infinite or NaN)
     if (HWY_LIKELY(hn::AllTrue(d, near))) {
@@ -140,13 +126,51 @@ HWY_INLINE RowPartial sum_slice(const T* a, const T* b, std::int64_t columns, do
     const Mask in_policy = hn::Gt(va, minus_infinity);
     const Mask in_reference = hn::Gt(vb, minus_infinity);
     const V bounded = hn::IfThenElseZero(hn::And(in_policy, in_reference), hn::Max(hn::Neg(huge), hn::Min(u, huge)));
-    const V above_b = hn::Sub(above_reference(d, vb, v_exponent), v_pivot);
+    const V above_b = hn::Sub(above_reference<kScaled>(d, sb, reference_exponent), pivot);
     const V near_u = hn::IfThenElseZero(near, u);
     const V phi = expm1_minus(d, near_u);
     sums.add_any(d, w, exp_any(d, above_b), hn::IfThenElse(near, near_u, bounded), above, above_b, phi, near,
                  in_policy, in_reference);
   });
-  return sums.reduce(d, exponent, pivot);
+  return sums.reduce(d, centre);
+}
+
+// Logits so large that their distance to a multiple of ln 2 means nothing (finfo.min as a mask) are taken relative to
+// the slice's own maximum instead; equal ones then still weigh the same. Rare, so plain.
+inline bool is_huge(double top) { return std::fabs(top) >= 0x1p50; }
+
+inline double above_top(double x, double top, double exponent) {
+  return is_huge(top) ? x - top : std::fma(-exponent, kLn2Low, std::fma(-exponent, kLn2, x));
+}
+
+template <typename T>
+RowPartial sum_huge_slice(const T* a, const T* b, std::int64_t columns, const Scales& scales, double top_policy,
+                          double top_reference, const detail::Centre& centre) {
+  RowPartial p;
+  p.exponent = centre.exponent;
+  p.reference_exponent = centre.reference_exponent;
+  for (std::int64_t i = 0; i < columns; ++i) {
+    const double above = above_top(scales.policy * static_cast<double>(a[i]), top_policy, centre.exponent);
+    const double above_b =
+        above_top(scales.reference * static_cast<double>(b[i]), top_reference, centre.reference_exponent);
+    const bool in_policy = a[i] > -std::numeric_limits<T>::infinity();
+    const bool in_reference = b[i] > -std::numeric_limits<T>::infinity();
+    const double w = std::exp(above);
+    const double v = std::exp(above_b);
+    const double u = in_policy && in_reference ? std::clamp(above_b - above, -kLargest, kLargest) : 0.0;
+    const bool near = in_policy && in_reference && std::fabs(u) < kNear;
+    const double excess = near ? std::expm1(u) - u : 0.0;
+    p.S += w;
+    p.M += near ? w * (excess + u) : v - w;
+    p.K += near ? w * excess : in_policy && in_reference ? v - w - w * u : v;
+    p.F += near ? w * (u * (excess + u) - excess) : in_policy && in_reference ? w + (u - 1.0) * v : w;
+    p.T += w * u;
+    if (w > 0.0) p.E += w * above;
+    if (v > 0.0) p.R += v * above_b;
+    if (in_policy && !in_reference) p.flags |= kKlReverseInfinite;
+    if (in_reference && !in_policy) p.flags |= kKlForwardInfinite;
+  }
+  return p;
 }
 
 // A pivot is right if shifting it later cancels no more than a digit; otherwise the slice is summed again.
@@ -177,27 +201,50 @@ RowPartial invalid_slice(const T* a, const T* b, std::int64_t begin, std::int64_
   return p;
 }
 
+inline double reference_of(double top) {
+  // The clamp matters for fp64 logits near the end of the range alone, where log2 e * top overflows.
+  return std::clamp(std::nearbyint(top / kLn2), -1.7e308, 1.7e308);
+}
+
+// The centre that makes the largest logits of both sides meet. A moderate offset stays whole in the pivot, where it
+// is exact; a large one goes to the exponents.
+inline detail::Centre centre_on_maxima(double exponent, double top_policy, double top_reference) {
+  constexpr double kModerate = 1024.0;
+  const double offset = top_reference - top_policy;
+  if (std::fabs(offset) < kModerate) return {exponent, exponent, offset};
+  const double reference_exponent = reference_of(top_reference);
+  return {exponent, reference_exponent,
+          above_top(top_reference, 0.0, reference_exponent) - above_top(top_policy, 0.0, exponent)};
+}
+
 /// Partial of columns [begin, begin + columns) of the vocabulary; `a` and `b` point at the first of them.
-template <typename T>
-RowPartial slice_partial(const T* a, const T* b, std::int64_t begin, std::int64_t columns) {
+template <typename T, bool kScaled>
+RowPartial slice_partial(const T* a, const T* b, std::int64_t begin, std::int64_t columns, const Scales& scales) {
   const SliceExtremes extremes = find_extremes(a, b, columns);
   if (!extremes.valid) return invalid_slice(a, b, begin, columns);
   const bool has_policy = extremes.max_policy > -HUGE_VAL;
   const bool has_reference = extremes.max_reference > -HUGE_VAL;
   if (!has_policy && !has_reference) return {};
 
-  const double top = has_policy ? extremes.max_policy : extremes.max_reference;
-  // The clamp matters for fp64 logits near the end of the range alone, where log2 e * top overflows.
-  const double exponent = std::clamp(std::nearbyint(top / kLn2), -2.5e307, 2.5e307);
-  double pivot = 0.0;
-  RowPartial p = sum_slice(a, b, columns, exponent, pivot);
-  for (int redo = 0; redo < 2 && has_policy && has_reference && !pivot_accepted(p); ++redo) {
-    const double reference = p.S + p.M;
-    const bool near_enough = std::isfinite(p.M) && reference >= 0.25 * p.S && p.M <= 3.0 * p.S;
-    const double next = near_enough ? pivot + std::log1p(p.M / p.S) : extremes.max_reference - extremes.max_policy;
-    if (next == pivot) break;
-    pivot = next;
-    p = sum_slice(a, b, columns, exponent, pivot);
+  const double top_policy = std::clamp(scales.policy * extremes.max_policy, -kLargest, kLargest);
+  const double top_reference = std::clamp(scales.reference * extremes.max_reference, -kLargest, kLargest);
+  const double exponent = reference_of(has_policy ? top_policy : top_reference);
+  RowPartial p;
+  if ((has_policy && is_huge(top_policy)) || (has_reference && is_huge(top_reference))) {
+    p = sum_huge_slice(a, b, columns, scales, top_policy, top_reference,
+                       {exponent, reference_of(has_reference ? top_reference : top_policy), 0.0});
+  } else {
+    detail::Centre centre{exponent, exponent, 0.0};
+    p = sum_slice<T, kScaled>(a, b, columns, scales, centre);
+    for (int redo = 0; redo < 2 && has_policy && has_reference && !pivot_accepted(p); ++redo) {
+      const bool near_enough = std::isfinite(p.M) && p.M >= -0.75 * p.S && p.M <= 3.0 * p.S;
+      if (near_enough) {
+        centre.pivot += std::log1p(p.M / p.S);
+      } else {
+        centre = centre_on_maxima(exponent, top_policy, top_reference);
+      }
+      p = sum_slice<T, kScaled>(a, b, columns, scales, centre);
+    }
   }
   if (has_policy) p.flags |= kPolicyHasMass;
   if (has_reference) p.flags |= kReferenceHasMass;

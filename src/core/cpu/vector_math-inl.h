@@ -8,6 +8,11 @@
 #define KLMESH_CORE_CPU_VECTOR_MATH_INL_H
 #endif
 
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
 #include "hwy/highway.h"
 #include "hwy/contrib/math/math-inl.h"
 #include "klmesh/row_partial.hpp"
@@ -25,7 +30,7 @@ using D = hn::ScalableTag<double>;
 using V = hn::Vec<D>;
 using Mask = hn::Mask<D>;
 
-// Lanes never read past a slice: a tail is copied here first and padded with -inf, which carries no mass.
+// Vectors never read past a run of columns: the tail is copied to an array of this many first.
 inline constexpr std::size_t kMaxLanes = HWY_MAX_BYTES / sizeof(double);
 
 HWY_INLINE V load(D d, const double* p) { return hn::LoadU(d, p); }
@@ -45,19 +50,62 @@ HWY_INLINE V above_reference(D d, V x, V exponent) {
   return hn::NegMulAdd(exponent, hn::Set(d, kLn2Low), high);
 }
 
-// b - a - c. For fp64 logits the difference is taken without error first: under a common offset, its rounding
-// would be as large as what is left.
-template <typename T>
-HWY_INLINE V centred_difference(D d, V a, V b, V pivot) {
-  const V s = hn::Sub(b, a);
-  if constexpr (sizeof(T) == 4) {
-    (void)d;
-    return hn::Sub(s, pivot);
-  } else {
-    const V bb = hn::Sub(s, b);
-    const V error = hn::Sub(hn::Sub(b, hn::Sub(s, bb)), hn::Add(a, bb));
-    return hn::Add(hn::Sub(s, pivot), error);
-  }
+// What multiplies the two sides' logits (1 / temperature).
+struct Scales {
+  double policy = 1.0;
+  double reference = 1.0;
+
+  bool any() const { return policy != 1.0 || reference != 1.0; }
+};
+
+// A scaled logit as an unevaluated sum, so that a small difference of large logits survives the scaling.
+struct Scaled {
+  V high, low;
+};
+
+template <bool kScaled>
+HWY_INLINE Scaled scale(D d, V x, double factor) {
+  if constexpr (!kScaled) return {x, hn::Zero(d)};
+  const V f = hn::Set(d, factor);
+  const V high = hn::Mul(x, f);
+  // fma(-inf, f, inf) is NaN; only finite logits have a rounding error.
+  return {high, hn::IfThenElseZero(hn::Lt(hn::Abs(high), hn::Set(d, HUGE_VAL)), hn::MulSub(x, f, high))};
+}
+
+// x - exponent ln 2, for a scaled logit.
+template <bool kScaled>
+HWY_INLINE V above_reference(D d, Scaled x, V exponent) {
+  const V above = above_reference(d, x.high, exponent);
+  return kScaled ? hn::Add(above, x.low) : above;
+}
+
+// b - a - (steps ln 2 + pivot). For fp64 or scaled logits b - a is taken without error first: under a common offset,
+// its rounding would be as large as what is left. Differences of f32 logits are as good as exact.
+template <typename T, bool kScaled>
+HWY_INLINE V centred_difference(D d, Scaled a, Scaled b, V steps, V pivot) {
+  const V s = hn::Sub(b.high, a.high);
+  const V centred = hn::Sub(above_reference(d, s, steps), pivot);
+  if constexpr (sizeof(T) == 4 && !kScaled) return centred;
+  const V bb = hn::Sub(s, b.high);
+  const V error = hn::Sub(hn::Sub(b.high, hn::Sub(s, bb)), hn::Add(a.high, bb));
+  return hn::Add(centred, kScaled ? hn::Add(error, hn::Sub(b.low, a.low)) : error);
+}
+
+// Calls body(a, b) for every vector of two runs of columns; the last is padded with -inf, which carries no mass.
+template <typename T, typename Body>
+HWY_INLINE void for_each_vector(const T* a, const T* b, std::int64_t columns, Body&& body) {
+  const D d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t i = 0;
+  for (; i + lanes <= columns; i += lanes) body(load(d, a + i), load(d, b + i));
+  if (i == columns) return;
+  T tail_a[kMaxLanes];
+  T tail_b[kMaxLanes];
+  std::fill_n(tail_a, lanes, -std::numeric_limits<T>::infinity());
+  std::fill_n(tail_b, lanes, -std::numeric_limits<T>::infinity());
+  std::copy(a + i, a + columns, tail_a);
+  std::copy(b + i, b + columns, tail_b);
+  body(load(d, tail_a), load(d, tail_b));
 }
 
 // Where the series of expm1(u) - u is used: what it leaves out is below 2e-13 of the result there.

@@ -1,0 +1,139 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "loop/meshes.hpp"
+#include "loop/rlhf_phase.hpp"
+#include "loop/small_corpus.hpp"
+#include "loop/vocabulary.hpp"
+
+namespace klmesh::loop {
+namespace {
+
+constexpr std::int64_t kVocab = 300;
+
+class RlhfPhaseTest : public ::testing::Test {
+ protected:
+  RlhfPhaseTest() : config_(small_config(directory_)) {}
+
+  /// A reference whose logits spread, so that tokens differ and sequences end early now and then.
+  Policy make_reference(Mesh& mesh) const {
+    Policy policy(mesh, config_.model, kVocab, config_.seed, {});
+    auto head = policy.parameters()[PolicyTensor::head];
+    for (std::int64_t i = 0; i < head.rows * head.columns; ++i) head.data[i] *= 20.0f;
+    if (policy.shard().contains(Vocabulary::end)) {
+      policy.parameters()[PolicyTensor::head_bias].data[Vocabulary::end - policy.shard().begin] = 2.0f;
+    }
+    return policy;
+  }
+
+  /// Words of the upper half are worth more.
+  RewardModel make_reward() const {
+    RewardModel model(kVocab, config_.reward, config_.adam);
+    for (std::int64_t w = 0; w < kVocab; ++w) model.scores()[static_cast<std::size_t>(w)] = w < kVocab / 2 ? -1.0f : 1.0f;
+    return model;
+  }
+
+  std::vector<StepRecord> run(Mesh& mesh, Penalty penalty, int steps) const {
+    Engine engine(mesh, kVocab);
+    const Policy reference = make_reference(mesh);
+    const RewardModel reward = make_reward();
+    RlhfPhase phase(mesh, engine, reference, reward, penalty, config_,
+                    [&](const Policy& policy, const SampleRequest& request) {
+                      return sample_sequences(policy, mesh, request);
+                    });
+    std::vector<StepRecord> records;
+    for (int i = 0; i < steps; ++i) records.push_back(phase.step());
+    return records;
+  }
+  std::vector<StepRecord> run_alone(Penalty penalty, int steps) const {
+    Mesh self = Mesh::self();
+    return run(self, penalty, steps);
+  }
+
+  void expect_same_on_all_meshes(Penalty penalty, int steps) const {
+    const auto expected = run_alone(penalty, steps);
+    for (const MeshShape shape : mesh_shapes()) {
+      Mesh mesh = make_mesh(shape);
+      EXPECT_EQ(difference_of(run(mesh, penalty, steps), expected), "") << to_string(shape) << ' ' << name(penalty);
+    }
+  }
+
+  TextDirectory directory_;
+  TrainConfig config_;
+};
+
+TEST_F(RlhfPhaseTest, SameBitsOnEveryMeshForEveryKind) {
+  config_.rlhf.sequences = 48;
+  config_.rlhf.length = 16;  // 6 units of 8 sequences
+  for (const Penalty kind : {Penalty::exact_reward, Penalty::k1_reward, Penalty::exact_loss, Penalty::k2_loss,
+                             Penalty::k3_loss, Penalty::none}) {
+    expect_same_on_all_meshes(kind, 3);
+    EXPECT_GT((*run_alone(kind, 3).back().statistics)[Quantity::kl_reverse].mean, 0) << name(kind);
+  }
+}
+
+TEST_F(RlhfPhaseTest, SameBitsWithOddSizes) {
+  struct Size {
+    std::int64_t sequences, length;
+  };
+  // One sequence; one token; a length that does not divide 128; more batch parts than units; a length above 128.
+  for (const Size size : {Size{1, 6}, {1, 1}, {130, 1}, {20, 7}, {200, 3}, {3, 130}}) {
+    config_.rlhf.sequences = size.sequences;
+    config_.rlhf.length = size.length;
+    SCOPED_TRACE(std::to_string(size.sequences) + " sequences of " + std::to_string(size.length));
+    expect_same_on_all_meshes(Penalty::exact_reward, 2);
+  }
+}
+
+TEST_F(RlhfPhaseTest, TheFirstStepHasNoDivergenceAtAll) {
+  const StepRecord first = run_alone(Penalty::exact_reward, 1).front();
+  const StepStatistics& s = *first.statistics;
+  for (const Quantity q : {Quantity::kl_reverse, Quantity::kl_forward, Quantity::k1, Quantity::k2, Quantity::k3}) {
+    EXPECT_EQ(s[q].min, 0.0) << name(q);
+    EXPECT_EQ(s[q].max, 0.0) << name(q);
+  }
+  EXPECT_EQ(first.loss, -first.reward_mean);
+  EXPECT_EQ(s.tokens + s.masked_tokens, config_.rlhf.sequences * config_.rlhf.length);
+  EXPECT_GT(s.masked_tokens, 0);
+  EXPECT_EQ(s.sequences, config_.rlhf.sequences);
+}
+
+TEST_F(RlhfPhaseTest, LossIsMinusTheObjectiveOfTheKind) {
+  const auto per_sequence = [&](const StepRecord& r, Quantity q) {
+    return (*r.statistics)[q].sum / static_cast<double>(config_.rlhf.sequences);
+  };
+  const StepRecord exact = run_alone(Penalty::exact_reward, 3).back();
+  EXPECT_DOUBLE_EQ(exact.loss, config_.rlhf.beta * per_sequence(exact, Quantity::kl_reverse) - exact.reward_mean);
+  const StepRecord k3 = run_alone(Penalty::k3_loss, 3).back();
+  EXPECT_DOUBLE_EQ(k3.loss, config_.rlhf.beta * per_sequence(k3, Quantity::kl_forward) - k3.reward_mean);
+  EXPECT_NE(per_sequence(k3, Quantity::kl_forward), per_sequence(k3, Quantity::kl_reverse));
+  const StepRecord none = run_alone(Penalty::none, 3).back();
+  EXPECT_EQ(none.loss, -none.reward_mean);
+}
+
+TEST_F(RlhfPhaseTest, RewardRisesAndAPenaltyHoldsThePolicyBack) {
+  config_.rlhf.sequences = 64;
+  config_.rlhf.learning_rate = 3e-2;
+  config_.rlhf.beta = 1.0;
+  const auto free = run_alone(Penalty::none, 40);
+  EXPECT_GT(free.back().reward_mean, free.front().reward_mean + free.front().reward_stddev);
+  for (const Penalty kind : {Penalty::exact_reward, Penalty::k1_reward, Penalty::exact_loss, Penalty::k2_loss,
+                             Penalty::k3_loss}) {
+    const auto held = run_alone(kind, 40);
+    EXPECT_LT((*held.back().statistics)[Quantity::kl_reverse].mean,
+              0.5 * (*free.back().statistics)[Quantity::kl_reverse].mean)
+        << name(kind);
+  }
+}
+
+TEST_F(RlhfPhaseTest, OneSequenceHasNoStandardDeviation) {
+  config_.rlhf.sequences = 1;
+  EXPECT_TRUE(std::isnan(run_alone(Penalty::none, 1).front().reward_stddev));
+}
+
+}  // namespace
+}  // namespace klmesh::loop
