@@ -31,6 +31,8 @@ struct EvaluateOptions {
 struct RowRange {
   std::int64_t begin = 0;
   std::int64_t end = 0;
+
+  constexpr std::int64_t size() const noexcept { return end - begin; }
 };
 
 /// Computes on logits that are sharded over a mesh. Borrows the mesh; one engine per vocabulary.

@@ -42,6 +42,17 @@ class Fingerprint {
   std::uint64_t state_ = 0xcbf29ce484222325ull;  // FNV-1a, finished with the mix of MurmurHash3
 };
 
+/// Runs `work` and hands on what it threw, for agree(); null if it threw nothing.
+template <typename Work>
+std::exception_ptr failure_of(Work&& work) {
+  try {
+    work();
+  } catch (...) {
+    return std::current_exception();
+  }
+  return nullptr;
+}
+
 /// Returns on every rank of `group`, or throws the same error on every rank. Collective over `group`.
 ///
 /// @param operation     what the ranks are about to do, "gradient"; part of what must agree

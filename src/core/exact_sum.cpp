@@ -73,6 +73,27 @@ std::vector<std::int64_t> multiply(const std::vector<std::uint32_t>& x, const st
   return product;
 }
 
+// n * sum(x y) - sum x sum y, as limbs.
+std::vector<std::int64_t> scaled_moment(std::int64_t n, std::span<const std::int64_t> sum_x,
+                                        std::span<const std::int64_t> sum_y,
+                                        std::span<const std::int64_t> products) {
+  const std::vector<std::uint32_t> count{static_cast<std::uint32_t>(n & kLimbMask),
+                                         static_cast<std::uint32_t>(n >> 32)};
+  const Wide x = to_wide(sum_x);
+  const Wide y = to_wide(sum_y);
+  const Wide xy = to_wide(products);
+  std::vector<std::int64_t> difference = multiply(count, xy.digits);
+  if (xy.negative) {
+    for (std::int64_t& limb : difference) limb = -limb;
+  }
+  const std::vector<std::int64_t> product_of_sums = multiply(x.digits, y.digits);
+  difference.resize(std::max(difference.size(), product_of_sums.size()), 0);
+  for (std::size_t i = 0; i < product_of_sums.size(); ++i) {
+    difference[i] += x.negative != y.negative ? product_of_sums[i] : -product_of_sums[i];
+  }
+  return difference;
+}
+
 // Rounds magnitude * 2^-offset to the nearest double.
 double round_magnitude(const std::vector<std::uint32_t>& digits, int offset) {
   auto top = static_cast<int>(digits.size()) - 1;
@@ -123,19 +144,18 @@ double to_double(std::span<const std::int64_t> limbs, int offset) {
 }
 
 double scaled_deviation(std::int64_t n, std::span<const std::int64_t> sum, std::span<const std::int64_t> squares) {
-  const std::vector<std::uint32_t> count{static_cast<std::uint32_t>(n & kLimbMask),
-                                         static_cast<std::uint32_t>(n >> 32)};
-  const Wide s = to_wide(sum);
-  std::vector<std::int64_t> difference = multiply(count, to_wide(squares).digits);
-  const std::vector<std::int64_t> square_of_sum = multiply(s.digits, s.digits);
-  difference.resize(std::max(difference.size(), square_of_sum.size()), 0);
-  for (std::size_t i = 0; i < square_of_sum.size(); ++i) difference[i] -= square_of_sum[i];
+  const std::vector<std::int64_t> difference = scaled_moment(n, sum, sum, squares);
   // Squares of what a double holds need not fit a double: take the root at a scale where they do.
   constexpr int kShift = 600;
   const double plain = to_double(difference, kProductOffset);
   if (std::isfinite(plain) && plain > 0x1p-900) return std::sqrt(plain);
   const int shift = std::isfinite(plain) ? -kShift : kShift;
   return std::ldexp(std::sqrt(to_double(difference, kProductOffset + 2 * shift)), shift);
+}
+
+double scaled_covariance(std::int64_t n, std::span<const std::int64_t> sum_x, std::span<const std::int64_t> sum_y,
+                         std::span<const std::int64_t> products) {
+  return to_double(scaled_moment(n, sum_x, sum_y, products), kProductOffset);
 }
 
 }  // namespace klmesh

@@ -36,4 +36,9 @@ double to_double(std::span<const std::int64_t> limbs, int offset);
 /// @param squares (kProductLimbs) sum of x^2
 double scaled_deviation(std::int64_t n, std::span<const std::int64_t> sum, std::span<const std::int64_t> squares);
 
+/// n * sum(x y) - sum x sum y, formed in wide integers and rounded once: n (n - 1) times the covariance.
+/// @param products (kProductLimbs) sum of x y
+double scaled_covariance(std::int64_t n, std::span<const std::int64_t> sum_x, std::span<const std::int64_t> sum_y,
+                         std::span<const std::int64_t> products);
+
 }  // namespace klmesh

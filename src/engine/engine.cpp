@@ -14,21 +14,6 @@
 #include "klmesh/error.hpp"
 
 namespace klmesh {
-namespace {
-
-// Runs a check that may throw, and hands on what it threw, to be agreed on.
-template <typename Check>
-std::exception_ptr failure_of(Check&& check) {
-  try {
-    check();
-  } catch (...) {
-    return std::current_exception();
-  }
-  return nullptr;
-}
-
-}  // namespace
-
 struct Engine::Impl {
   Mesh* mesh;
   VocabShard shard;

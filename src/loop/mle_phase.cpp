@@ -33,6 +33,7 @@ StepRecord MlePhase::step() {
   const LogitsView view = logits_view(logits_.data(), range.size(), policy_.shard().columns());
   const RowInputs inputs{.targets = targets_, .mask = {}, .sequence = {}};
   tokens_.resize(static_cast<std::size_t>(range.size()));
+  if (logits_sink_) logits_sink_(step_ + 1, {batch, range.begin, view, view, inputs, false});
   engine_.evaluate(view, view, inputs, tokens_, host_stream);
   StepSums sums;
   engine_.accumulate(tokens_, inputs, sums);
@@ -42,7 +43,7 @@ StepRecord MlePhase::step() {
   const std::vector<double> ascend_logp(tokens_.size(), -1.0 / static_cast<double>(batch));
   engine_.gradient(view, view, inputs, tokens_,
                    {.kl_reverse = {}, .kl_forward = {}, .logp_policy = ascend_logp, .entropy_policy = {}},
-                   {.data = logits_.data(), .rows = view.rows, .columns = view.columns, .row_stride = view.row_stride}, host_stream);
+                   gradient_view(logits_.data(), view.rows, view.columns), host_stream);
   gradient_.clear();
   policy_.backward(activations_, logits_, gradient_);
   policy_.reduce(gradient_);

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "klmesh/engine.hpp"
 #include "klmesh/mesh.hpp"
 #include "loop/adam.hpp"
 #include "loop/examples.hpp"
+#include "loop/logits_dump.hpp"
 #include "loop/policy.hpp"
 #include "loop/step_record.hpp"
 #include "loop/train_config.hpp"
@@ -23,6 +25,9 @@ class MlePhase {
   /// One step: loss is the mean of -log pi(next word), nats a token, before the update.
   StepRecord step();
 
+  /// Calls `sink` in every further step. Null: nobody.
+  void set_logits_sink(LogitsSink sink) { logits_sink_ = std::move(sink); }
+
  private:
   void select_batch(std::int64_t first, std::int64_t count);
   void shuffle_epoch(std::int64_t epoch);
@@ -36,6 +41,7 @@ class MlePhase {
   Adam optimizer_;
   PolicyGradient gradient_;
   std::int64_t step_ = 0;
+  LogitsSink logits_sink_;
   std::int64_t epoch_ = -1;
   std::vector<std::int64_t> order_;  // (examples) this epoch's order, the same on every rank
 

@@ -4,14 +4,9 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "klmesh/engine.hpp"
+
 namespace klmesh::loop {
-
-struct RowRange {
-  std::int64_t begin = 0;
-  std::int64_t end = 0;
-
-  constexpr std::int64_t size() const noexcept { return end - begin; }
-};
 
 /// Part `part` of `parts` of `rows` rows, in units of `unit` rows; parts may be empty, and the last unit short.
 constexpr RowRange part_of_rows(std::int64_t rows, std::int64_t unit, int part, int parts) noexcept {

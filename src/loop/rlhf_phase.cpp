@@ -77,8 +77,12 @@ void RlhfPhase::measure(StepRecord& record) {
   }
   tokens_.resize(static_cast<std::size_t>(rows));
   const RowInputs inputs{.targets = targets_, .mask = batch_.mask, .sequence = sequence_ids_};
-  engine_.evaluate(logits_view(logits_.data(), rows, columns), logits_view(reference_logits_.data(), rows, columns),
-                   inputs, tokens_, host_stream);
+  const LogitsView policy = logits_view(logits_.data(), rows, columns);
+  const LogitsView reference = logits_view(reference_logits_.data(), rows, columns);
+  if (logits_sink_) {
+    logits_sink_(record.step, {config_.rlhf.sequences * config_.rlhf.length, first_row, policy, reference, inputs, true});
+  }
+  engine_.evaluate(policy, reference, inputs, tokens_, host_stream);
   StepSums sums(config_.rlhf.sequences);
   engine_.accumulate(tokens_, inputs, sums);
   record.statistics = engine_.reduce(sums);
@@ -135,7 +139,7 @@ void RlhfPhase::update(const std::vector<double>& advantages) {
   const RowInputs inputs{.targets = targets_, .mask = batch_.mask, .sequence = sequence_ids_};
   engine_.gradient(logits_view(logits_.data(), rows, columns), logits_view(reference_logits_.data(), rows, columns),
                    inputs, tokens_, {.kl_reverse = kl, .kl_forward = {}, .logp_policy = logp, .entropy_policy = {}},
-                   {.data = logits_.data(), .rows = rows, .columns = columns, .row_stride = columns}, host_stream);
+                   gradient_view(logits_.data(), rows, columns), host_stream);
   gradient_.clear();
   policy_.backward(activations_, logits_, gradient_);
   policy_.reduce(gradient_);

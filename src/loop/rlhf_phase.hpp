@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include "klmesh/engine.hpp"
@@ -10,6 +11,7 @@
 #include "loop/adam.hpp"
 #include "loop/partition.hpp"
 #include "loop/penalty.hpp"
+#include "loop/logits_dump.hpp"
 #include "loop/policy.hpp"
 #include "loop/reward_model.hpp"
 #include "loop/sampler.hpp"
@@ -32,6 +34,9 @@ class RlhfPhase {
   /// before the update, so the first step's KL is exactly 0.
   StepRecord step();
 
+  /// Calls `sink` in every further step. Null: nobody.
+  void set_logits_sink(LogitsSink sink) { logits_sink_ = std::move(sink); }
+
   const Policy& policy() const noexcept { return policy_; }
 
  private:
@@ -51,6 +56,7 @@ class RlhfPhase {
   Adam optimizer_;
   PolicyGradient gradient_;
   std::int64_t step_ = 0;
+  LogitsSink logits_sink_;
 
   SampleBatch batch_;
   std::vector<std::int64_t> targets_, sequence_ids_;

@@ -76,7 +76,7 @@ RunRecord::RunRecord(std::filesystem::path directory, io::RunAttributes attribut
 
 void RunRecord::begin_further_arm(std::string_view kind) {
   finish();
-  const std::filesystem::path directory = directory_ / ("arm-" + std::string(kind));
+  const std::filesystem::path directory = directory_ / arm_directory(kind);
   std::error_code error;
   std::filesystem::create_directory(directory, error);
   if (error) throw IoError(directory.string() + ": " + error.message());

@@ -17,6 +17,9 @@ class RunRecord {
   /// @param attributes of every statistics file
   RunRecord(std::filesystem::path directory, io::RunAttributes attributes);
 
+  /// "arm-<kind>": where the files of a further arm are, below RUN.
+  static std::string arm_directory(std::string_view kind) { return "arm-" + std::string(kind); }
+
   /// What follows goes to RUN/arm-<kind>, in files of its own. The first arm stays in RUN, and does not call this.
   void begin_further_arm(std::string_view kind);
 

@@ -33,16 +33,6 @@ CorpusReport report_of(const Corpus& corpus) {
   return r;
 }
 
-template <typename Work>
-std::exception_ptr failure_of(const Work& work) {
-  try {
-    work();
-  } catch (...) {
-    return std::current_exception();
-  }
-  return nullptr;
-}
-
 std::uint64_t fingerprint_of(const Corpus& corpus) {
   Fingerprint fingerprint;
   for (std::int64_t word = 0; word < corpus.vocabulary.size(); ++word) {
@@ -104,7 +94,7 @@ class Training {
       for (std::size_t arm = 0; arm < config_.rlhf.arms.size(); ++arm) {
         const Penalty penalty = parse_penalty(config_.rlhf.arms[arm]);
         if (arm > 0 && files_.record) files_.record->begin_further_arm(name(penalty));
-        run_arm(penalty);
+        run_arm(penalty, arm > 0);
       }
     }
     if (files_.record) files_.record->finish();
@@ -117,6 +107,7 @@ class Training {
     const Examples train = make_examples(corpus_.train, config_.model.context);
     const Examples heldout = make_examples(corpus_.heldout, config_.model.context);
     MlePhase phase(mesh_, engine_, policy_, train, config_);
+    phase.set_logits_sink(logits_sink(Phase::mle, ""));
     MleReport report;
     for (std::int64_t step = 1; step <= config_.mle.steps; ++step) {
       StepRecord record = phase.step();
@@ -146,9 +137,10 @@ class Training {
     if (files_.record) files_.record->commit();
   }
 
-  void run_arm(Penalty penalty) {
+  void run_arm(Penalty penalty, bool further) {
     observer_.phase_began(Phase::rlhf, name(penalty), config_.rlhf.steps);
     RlhfPhase phase(mesh_, engine_, policy_, reward_model_, penalty, config_, sequence_source(penalty));
+    phase.set_logits_sink(logits_sink(Phase::rlhf, further ? RunRecord::arm_directory(name(penalty)) : ""));
     ArmReport report;
     report.penalty = penalty;
     std::vector<StepRecord> steps;
@@ -179,6 +171,17 @@ class Training {
       report.final_reward += steps[i].reward_mean / static_cast<double>(count);
       report.final_kl += (*steps[i].statistics)[Quantity::kl_reverse].mean / static_cast<double>(count);
     }
+  }
+
+  // Dumps the step that was asked for, if it is in this phase.
+  LogitsSink logits_sink(Phase phase, std::string subdirectory) {
+    if (!files_.dump_logits || files_.dump_logits->phase != phase) return nullptr;
+    return [this, phase, subdirectory = std::move(subdirectory)](std::int64_t step, const StepLogits& logits) {
+      if (step != files_.dump_logits->step) return;
+      const std::filesystem::path directory = std::filesystem::path(files_.directory) / subdirectory;
+      const std::string file = "logits-" + std::to_string(static_cast<int>(phase)) + "-" + std::to_string(step) + ".h5";
+      dump_logits(mesh_, engine_.shard(), logits, directory / file);
+    };
   }
 
   // Samples, or replays, and dumps what was used.

@@ -10,6 +10,7 @@
 #include "loop/baselines.hpp"
 #include "loop/coverage.hpp"
 #include "loop/heldout.hpp"
+#include "loop/logits_dump.hpp"
 #include "loop/penalty.hpp"
 #include "loop/run_record.hpp"
 #include "loop/step_record.hpp"
@@ -71,6 +72,9 @@ class TrainingObserver {
 struct TrainingFiles {
   RunRecord* record = nullptr;  ///< rank 0 alone; null: nothing is recorded
   std::optional<std::string> dump_tokens, replay_tokens;
+  /// Writes logits-<phase>-<step>.h5 into `directory`, or into its arm-<kind> for further arms.
+  std::optional<LogitsDumpRequest> dump_logits;
+  std::string directory;
 };
 
 /// Runs all phases from config.loop.first_phase on. Collective over the world of the mesh.

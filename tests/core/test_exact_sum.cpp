@@ -114,6 +114,17 @@ TEST(ExactSum, DeviationsWhoseSquaresOverflowOrVanish) {
   }
 }
 
+TEST(ExactSum, CovarianceOfEitherSign) {
+  Value x{}, y{};
+  Product xy{};
+  for (const auto& [a, b] : {std::pair{1.0, -2.0}, {2.0, -5.0}, {4.0, -4.5}}) {
+    add_value(x, a);
+    add_value(y, b);
+    add_product(xy, a, b);
+  }
+  EXPECT_EQ(scaled_covariance(3, x, y, xy), 3 * (-2.0 - 10.0 - 18.0) - 7.0 * -11.5);
+}
+
 TEST(ExactSum, VarianceOfEqualNumbersIsZero) {
   Value sum{};
   Product squares{};

@@ -142,6 +142,110 @@ TEST(Engine, SameBitsOnEveryMeshOfWholeSubtrees) {
   }
 }
 
+// Evaluates with all quantities and returns the reduced statistics, and the gradient, of this rank's part.
+Result run_all(Mesh& mesh, const Batch& batch, Schedule schedule) {
+  Engine engine(mesh, kVocab);
+  const Part part(batch, engine.shard(), mesh.batch_part(), mesh.shape().batch);
+  Result r;
+  r.shard = engine.shard();
+  r.first_row = part.first_row;
+  r.tokens.resize(static_cast<std::size_t>(part.rows));
+  const EvaluateOptions options{.quantities = QuantitySet::all, .schedule = schedule, .gradient_follows = true};
+  engine.plan(part.rows, options);
+  const std::size_t planned = engine.workspace_bytes();
+  engine.evaluate(part.policy_view(), part.reference_view(), part.inputs(), options, r.tokens, host_stream);
+  EXPECT_EQ(engine.workspace_bytes(), planned);
+  r.gradient.assign(static_cast<std::size_t>(part.rows * part.columns), 7.0f);
+  const std::vector<double> reverse(r.tokens.size(), 0.3), forward(r.tokens.size(), 0.2), logp(r.tokens.size(), -0.7),
+      entropy(r.tokens.size(), 0.1);
+  engine.gradient(part.policy_view(), part.reference_view(), part.inputs(), r.tokens,
+                  {.kl_reverse = reverse, .kl_forward = forward, .logp_policy = logp, .entropy_policy = entropy},
+                  gradient_view(r.gradient.data(), part.rows, part.columns), host_stream);
+  StepSums sums(kSequences, QuantitySet::all);
+  engine.accumulate(r.tokens, part.inputs(), sums);
+  r.statistics = engine.reduce(sums);
+  return r;
+}
+
+TEST(Engine, BothSchedulesGiveTheSameBits) {
+  const Batch batch(0.3);
+  Mesh alone = Mesh::self();
+  const Result whole = run_all(alone, batch, Schedule::gather);
+  for (const MeshShape shape : meshes()) {
+    Mesh mesh = borrow_mesh(MPI_COMM_WORLD, shape);
+    const Result gather = run_all(mesh, batch, Schedule::gather);
+    const Result by_rows = run_all(mesh, batch, Schedule::by_rows);
+    EXPECT_TRUE(same_statistics(gather.statistics, by_rows.statistics)) << to_string(shape);
+    EXPECT_EQ(gather.gradient, by_rows.gradient) << to_string(shape);
+    if (is_whole_subtrees(shape.vocab)) {
+      EXPECT_TRUE(same_statistics(by_rows.statistics, whole.statistics)) << to_string(shape);
+    }
+    for (const Quantity q : {Quantity::chi_square, Quantity::hellinger, Quantity::jensen_shannon,
+                             Quantity::total_variation, Quantity::same_top}) {
+      EXPECT_EQ(gather.statistics[q].count, gather.statistics.tokens) << name(q);
+      EXPECT_NEAR(gather.statistics[q].mean, whole.statistics[q].mean, 1e-9) << name(q);
+    }
+  }
+}
+
+TEST(Engine, MicroBatchesMergeIntoOneStep) {
+  for (const MeshShape shape : meshes()) {
+    Mesh mesh = borrow_mesh(MPI_COMM_WORLD, shape);
+    Engine engine(mesh, kVocab);
+    const Batch batch(0.1);
+    const StepStatistics want = run(mesh, batch).statistics;
+    const Part part(batch, engine.shard(), mesh.batch_part(), mesh.shape().batch);
+    StepSums sums(kSequences);
+    // Three micro-batches of this part's rows, some of them empty.
+    for (const auto& [begin, end] : {std::pair<std::int64_t, std::int64_t>{0, 3}, {3, 3}, {3, part.rows}}) {
+      const std::int64_t first = std::min(begin, part.rows), last = std::min(end, part.rows);
+      const auto rows = static_cast<std::size_t>(std::max<std::int64_t>(0, last - first));
+      const auto offset = static_cast<std::size_t>(first);
+      const RowInputs inputs{.targets = std::span(part.targets).subspan(offset, rows),
+                             .mask = std::span(part.mask).subspan(offset, rows),
+                             .sequence = std::span(part.sequence).subspan(offset, rows)};
+      const auto at = first * part.columns;
+      const auto count = static_cast<std::int64_t>(rows);
+      std::vector<TokenStats> tokens(rows);
+      engine.evaluate(logits_view(part.policy.data() + at, count, part.columns),
+                      logits_view(part.reference.data() + at, count, part.columns), inputs, tokens, host_stream);
+      StepSums micro(kSequences);
+      engine.accumulate(tokens, inputs, micro);
+      sums.merge(micro);
+    }
+    EXPECT_TRUE(same_statistics(engine.reduce(sums), want)) << to_string(shape);
+  }
+}
+
+TEST(Engine, SequenceIdsOutOfRangeThrowOnEveryRank) {
+  for (const MeshShape shape : meshes()) {
+    Mesh mesh = borrow_mesh(MPI_COMM_WORLD, shape);
+    Batch batch(0.1);
+    batch.sequence[4] = kSequences;
+    EXPECT_THROW(run(mesh, batch), InvalidData) << to_string(shape);
+  }
+}
+
+TEST(Engine, SkipsInvalidRowsIfAskedTo) {
+  for (const MeshShape shape : meshes()) {
+    Mesh mesh = borrow_mesh(MPI_COMM_WORLD, shape);
+    Engine engine(mesh, kVocab);
+    Batch batch(0.1);
+    batch.policy[static_cast<std::size_t>(2 * kVocab + 900)] = std::numeric_limits<float>::quiet_NaN();
+    const auto statistics = [&] {
+      const Part part(batch, engine.shard(), mesh.batch_part(), mesh.shape().batch);
+      std::vector<TokenStats> tokens(static_cast<std::size_t>(part.rows));
+      engine.evaluate(part.policy_view(), part.reference_view(), part.inputs(), tokens, host_stream);
+      StepSums sums(kSequences);
+      engine.accumulate(tokens, part.inputs(), sums);
+      return engine.reduce(sums, true);
+    };
+    EXPECT_EQ(statistics().invalid_rows, 1) << to_string(shape);
+    batch.targets[5] = -1;  // a bad target is no bad row
+    EXPECT_THROW(statistics(), InvalidData) << to_string(shape);
+  }
+}
+
 TEST(Engine, MatchesTheOracle) {
   const Batch batch(0.1);
   for (const MeshShape shape : meshes()) {
