@@ -6,6 +6,7 @@
 #include <concepts>
 #include <source_location>
 #include <string_view>
+#include <type_traits>
 
 namespace klmesh::io {
 
@@ -31,6 +32,16 @@ class SilentErrors {
 template <std::signed_integral T>
 T check(T result, std::string_view call, std::source_location where = std::source_location::current()) {
   if (result < 0) throw_hdf5_error(call, where);
+  return result;
+}
+
+template <typename T>
+concept Enumeration = std::is_enum_v<T>;
+
+/// The same for the calls that return an enumeration, whose error value is -1.
+template <Enumeration T>
+T check(T result, std::string_view call, std::source_location where = std::source_location::current()) {
+  if (static_cast<int>(result) < 0) throw_hdf5_error(call, where);
   return result;
 }
 

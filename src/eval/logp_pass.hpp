@@ -1,0 +1,15 @@
+// Log-probabilities of the sampled tokens alone: estimators without logits.
+#pragma once
+
+#include "eval/eval_inputs.hpp"
+#include "eval/token_table.hpp"
+#include "io/logits_file.hpp"
+#include "klmesh/mesh.hpp"
+
+namespace klmesh::eval {
+
+/// Fills the table with this rank's share of the rows. Collective over the world.
+/// @throws on every rank what one of them met while reading: InvalidData, IoError
+TokenTable pass_over_logp(Mesh& mesh, const io::LogitsFile& file, const EvalInputs& inputs);
+
+}  // namespace klmesh::eval
