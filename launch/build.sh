@@ -7,7 +7,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=${KLMESH_BUILD_DIR:-$root/build}
 
-"$root/launch/packages.sh"
+"$root/launch/packages.sh" "$1"
 
 launcher=""
 if command -v ccache >/dev/null; then

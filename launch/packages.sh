@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that building and testing need. Does nothing, and needs no rights, if all are there.
+# packages.sh [TESTS]: installs the Debian packages that building needs, and with TESTS = ON those of the tests.
+# Does nothing, and needs no rights, if all are there.
 set -euo pipefail
 
 packages=(
   g++ cmake ninja-build pkg-config git ca-certificates
-  openmpi-bin libopenmpi-dev libhdf5-dev
-  libhwy-dev libopenblas-dev librandom123-dev libssl-dev
+  openmpi-bin libopenmpi-dev libhdf5-dev zlib1g-dev
+  libhwy-dev libopenblas-dev librandom123-dev
   libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libfmt-dev
-  libgtest-dev libgmock-dev
   fortunes
 )
+if [[ ${1:-OFF} == ON ]]; then
+  packages+=(libgtest-dev libgmock-dev python3-h5py)
+fi
 
 missing=()
 for package in "${packages[@]}"; do
