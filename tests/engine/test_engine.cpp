@@ -188,6 +188,33 @@ TEST(Engine, BothSchedulesGiveTheSameBits) {
   }
 }
 
+// A row that another rank finished as invalid gives zero gradient here too.
+TEST(Engine, InvalidRowsGiveZeroGradientInBothSchedules) {
+  for (const MeshShape shape : meshes()) {
+    Mesh mesh = borrow_mesh(MPI_COMM_WORLD, shape);
+    Engine engine(mesh, kVocab);
+    Batch batch(0.1);
+    batch.policy[static_cast<std::size_t>(2 * kVocab + 900)] = std::numeric_limits<float>::quiet_NaN();
+    batch.targets[9] = -4;
+    const Part part(batch, engine.shard(), mesh.batch_part(), mesh.shape().batch);
+    for (const Schedule schedule : {Schedule::gather, Schedule::by_rows}) {
+      std::vector<TokenStats> tokens(static_cast<std::size_t>(part.rows));
+      engine.evaluate(part.policy_view(), part.reference_view(), part.inputs(), {.schedule = schedule}, tokens, host_stream);
+      std::vector<float> gradient(static_cast<std::size_t>(part.rows * part.columns), 7.0f);
+      const std::vector<double> ones(tokens.size(), 1.0);
+      engine.gradient(part.policy_view(), part.reference_view(), part.inputs(), tokens,
+                      {.kl_reverse = ones, .kl_forward = {}, .logp_policy = ones, .entropy_policy = {}},
+                      gradient_view(gradient.data(), part.rows, part.columns), host_stream);
+      for (const std::int64_t row : {2, 9}) {
+        if (row < part.first_row || row >= part.first_row + part.rows) continue;
+        const auto begin = gradient.begin() + (row - part.first_row) * part.columns;
+        EXPECT_TRUE(std::all_of(begin, begin + part.columns, [](float g) { return g == 0.0f; })) << to_string(shape);
+      }
+      for (const float g : gradient) EXPECT_TRUE(std::isfinite(g));
+    }
+  }
+}
+
 TEST(Engine, MicroBatchesMergeIntoOneStep) {
   for (const MeshShape shape : meshes()) {
     Mesh mesh = borrow_mesh(MPI_COMM_WORLD, shape);
