@@ -18,7 +18,7 @@ struct Estimators {
 KLMESH_HD inline Estimators estimators(double log_ratio) {
   // k3 by its own series for small ratios: expm1(x) - x cancels.
   const double k3 = std::isinf(log_ratio) && log_ratio < 0 ? -log_ratio : detail::expm1_neg_plus(-log_ratio);
-  return {-log_ratio, 0.5 * log_ratio * log_ratio, k3};
+  return {0.0 - log_ratio, 0.5 * log_ratio * log_ratio, k3};  // 0 - x: equal probabilities give 0, not -0
 }
 
 }  // namespace klmesh

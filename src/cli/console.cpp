@@ -40,7 +40,7 @@ void Table::header() {
     units += fmt::format(" {:>{}}", column.unit.empty() ? "" : "(" + column.unit + ")", column.width);
   }
   line(names);
-  line(units);
+  if (std::ranges::any_of(columns_, [](const Column& column) { return !column.unit.empty(); })) line(units);
 }
 
 void Table::row(std::span<const Cell> cells) {

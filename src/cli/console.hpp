@@ -27,7 +27,7 @@ class Table {
   /// @param out borrowed, must outlive the table
   Table(std::FILE* out, std::vector<Column> columns);
 
-  /// Writes a row of '#' names and one of '#' units.
+  /// Writes a row of '#' names and, if a column has a unit, one of '#' units.
   void header();
 
   /// Writes one line of data. @throws InvalidArgument unless there is one cell per column; IoError

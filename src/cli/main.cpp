@@ -2,13 +2,16 @@
 #include <cstdio>
 #include <exception>
 #include <optional>
+#include <string_view>
 
 #include "cli/config.hpp"
 #include "cli/console.hpp"
+#include "cli/eval.hpp"
 #include "cli/info.hpp"
 #include "cli/mpi_session.hpp"
 #include "cli/options.hpp"
 #include "cli/train.hpp"
+#include "io/probe.hpp"
 
 namespace {
 using namespace klmesh::cli;
@@ -21,16 +24,20 @@ std::optional<std::string> text_to_print(const Command& command) {
   return print_config(load_config(train.config_path, process_environment(), train.sets));
 }
 
-int run(const Command& command, MPI_Comm world) {
-  return command.subcommand == Subcommand::info ? run_info(world) : run_train(command.train, world);
+int run(const Command& command, const std::optional<Failure>& refusal, MPI_Comm world) {
+  if (command.subcommand == Subcommand::info) return run_info(world);
+  if (command.subcommand == Subcommand::eval) return run_eval(command.eval, refusal, world);
+  return run_train(command.train, world);
 }
 
 int run_under_mpi(const Command& command, int argc, char** argv) {
+  const bool reads_foreign_file = command.subcommand == Subcommand::eval;
+  const std::optional<Failure> refusal = reads_foreign_file ? probe_input(command.eval) : std::nullopt;
   MpiSession session(&argc, &argv);
   std::optional<Failure> failure;
   int code = 0;
   try {
-    code = run(command, session.world());
+    code = run(command, refusal, session.world());
   } catch (...) {
     failure = failure_of(std::current_exception());
   }
@@ -38,9 +45,15 @@ int run_under_mpi(const Command& command, int argc, char** argv) {
   return agreed != 0 ? agreed : code;
 }
 
+// The child that probe_input() starts: this program, with a hidden option.
+bool is_probe(int argc, char** argv) {
+  return argc == 3 && std::string_view(argv[1]) == klmesh::io::probe_option;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (is_probe(argc, argv)) return klmesh::io::probe_main(argv[2]);
   try {
     const Command command = parse_command_line(argc, argv);
     const std::optional<std::string> text = text_to_print(command);

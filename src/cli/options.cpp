@@ -3,8 +3,12 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <optional>
 #include <sstream>
+#include <string_view>
 
 #include "cli/config.hpp"
 #include "cli/info.hpp"
@@ -14,8 +18,11 @@ namespace {
 
 // Values as typed; what needs more than CLI11 is read after the parse.
 struct RawOptions {
-  std::string mesh;
+  std::optional<std::string> mesh;
   std::string backend = "auto";
+  std::optional<std::string> dump_logits;
+  std::string unit = "nats";
+  std::string quantities = "all";
 };
 
 template <class T>
@@ -23,29 +30,104 @@ CLI::Option* last_wins(CLI::App& app, const char* name, T& value, const char* de
   return app.add_option(name, value, description)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
 }
 
-void add_train(CLI::App& app, TrainOptions& options, RawOptions& raw) {
-  app.add_option("CONFIG", options.config_path, "TOML file, see the keys below")->required();
-  last_wins(app, "--run", options.run_directory, "directory of the run, new or empty [runs/<config>-<UTC>]");
+void add_where(CLI::App& app, RawOptions& raw, double& deadline_seconds) {
   last_wins(app, "--mesh", raw.mesh,
             "BxV: batch parts x vocabulary parts; the product is the number of ranks");
   last_wins(app, "--backend", raw.backend, "auto, cpu or cuda")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  last_wins(app, "--deadline", deadline_seconds, "seconds after which a wait counts as a hang [300]");
+}
+
+void add_train(CLI::App& app, TrainOptions& options, RawOptions& raw) {
+  app.add_option("CONFIG", options.config_path, "TOML file, see the keys below")->required();
+  last_wins(app, "--run", options.run_directory, "directory of the run, new or empty [runs/<config>-<UTC>]");
+  add_where(app, raw, options.deadline_seconds);
   app.add_option("--set", options.sets, "KEY=VALUE, overrides the file and the environment; may be repeated")
       ->allow_extra_args(false);
-  last_wins(app, "--deadline", options.deadline_seconds, "seconds after which a wait counts as a hang [300]");
   app.add_flag("--print-config", options.print_config, "print the effective configuration and stop");
   last_wins(app, "--dump-tokens", options.dump_tokens, "write the sampled tokens to FILE");
   last_wins(app, "--replay-tokens", options.replay_tokens, "take the tokens of FILE instead of sampling");
+  last_wins(app, "--dump-logits", raw.dump_logits,
+            "PHASE:STEP (phase 1 or 3), write the logits of that step to "
+            "RUN/logits-<phase>-<step>.h5");
   app.footer(config_help());
 }
 
-void finish_train(TrainOptions& options, const RawOptions& raw) {
-  if (!raw.mesh.empty()) options.mesh = parse_mesh_shape(raw.mesh);
-  if (!std::isfinite(options.deadline_seconds) || options.deadline_seconds <= 0) {
+void add_eval(CLI::App& app, EvalCommand& command, RawOptions& raw) {
+  eval::EvalOptions& options = command.evaluation;
+  app.add_option("FILE", options.path,
+                 "HDF5 file: policy_logits and reference_logits (tokens, "
+                 "columns), or logp_policy and logp_reference "
+                 "(tokens); optional targets, mask, sequence (tokens) and "
+                 "attribute vocab_size")
+      ->required();
+  add_where(app, raw, command.deadline_seconds);
+  last_wins(app, "--unit", raw.unit, "nats or bits [nats]")->check(CLI::IsMember({"nats", "bits"}));
+  last_wins(app, "--quantities", raw.quantities,
+            "core or all [all]; core leaves out chi_square*, hellinger, "
+            "jensen_shannon, total_variation, same_top")
+      ->check(CLI::IsMember({"core", "all"}));
+  last_wins(app, "--policy-scale", options.policy_scale,
+            "policy logits are multiplied by it: 1/temperature [1]");
+  last_wins(app, "--reference-scale", options.reference_scale, "the same for reference logits [1]");
+  app.add_flag("--skip-invalid", options.skip_invalid,
+               "leave out rows with NaN, +inf or no finite logit, and count "
+               "them, instead of failing");
+  last_wins(app, "--per-token", command.per_token, "write every token's values to this HDF5 file");
+  last_wins(app, "--json", command.json,
+            "write the report as JSON; - is stdout, which then holds nothing else");
+}
+
+void finish_where(std::optional<MeshShape>& mesh, double deadline_seconds, const RawOptions& raw) {
+  if (raw.mesh) mesh = parse_mesh_shape(*raw.mesh);
+  if (!std::isfinite(deadline_seconds) || deadline_seconds <= 0) {
     throw UsageError(
-        fmt::format("--deadline must be a positive number of seconds, got {}", options.deadline_seconds));
+        fmt::format("--deadline must be a positive number of seconds, got {}", deadline_seconds));
   }
   if (raw.backend == "cuda") throw BackendUnavailable("--backend cuda: this build has no CUDA back end");
+}
+
+template <class T>
+bool parse_whole(std::string_view text, T& value) {
+  const char* end = text.data() + text.size();
+  const auto [at, error] = std::from_chars(text.data(), end, value);
+  return error == std::errc() && at == end;
+}
+
+loop::LogitsDumpRequest parse_dump_logits(std::string_view text) {
+  loop::LogitsDumpRequest request;
+  int phase = 0;
+  const std::size_t colon = std::min(text.find(':'), text.size());
+  const bool read = colon < text.size() && parse_whole(text.substr(0, colon), phase) &&
+                    parse_whole(text.substr(colon + 1), request.step);
+  request.phase = static_cast<loop::Phase>(phase);
+  const bool has_logits = request.phase == loop::Phase::mle || request.phase == loop::Phase::rlhf;
+  if (!read || !has_logits || request.step < 1) {
+    throw UsageError(
+        fmt::format("--dump-logits wants PHASE:STEP, phase 1 or 3 "
+                    "and step from 1 on, such as 3:17; got \"{}\"",
+                    text));
+  }
+  return request;
+}
+
+void finish_train(TrainOptions& options, const RawOptions& raw) {
+  finish_where(options.mesh, options.deadline_seconds, raw);
+  if (raw.dump_logits) options.dump_logits = parse_dump_logits(*raw.dump_logits);
+}
+
+void require_scale(const char* option, double scale) {
+  if (!std::isfinite(scale) || scale <= 0) {
+    throw UsageError(fmt::format("{} must be finite and above 0, got {}", option, scale));
+  }
+}
+
+void finish_eval(EvalCommand& command, const RawOptions& raw) {
+  finish_where(command.mesh, command.deadline_seconds, raw);
+  command.unit = raw.unit == "bits" ? Unit::bits : Unit::nats;
+  command.evaluation.quantities = raw.quantities == "core" ? QuantitySet::core : QuantitySet::all;
+  require_scale("--policy-scale", command.evaluation.policy_scale);
+  require_scale("--reference-scale", command.evaluation.reference_scale);
 }
 
 }  // namespace
@@ -53,12 +135,16 @@ void finish_train(TrainOptions& options, const RawOptions& raw) {
 Command parse_command_line(int argc, const char* const* argv) {
   Command command;
   RawOptions raw;
-  CLI::App app("Exact KL divergence between language-model logits sharded over a mesh of MPI ranks",
-               "klmesh");
+  CLI::App app(
+      "Exact KL divergence between language-model logits sharded over "
+      "a mesh of MPI ranks",
+      "klmesh");
   app.set_version_flag("--version", version_text());
   app.require_subcommand(1);
   CLI::App* train = app.add_subcommand("train", "maximum likelihood, reward model, RLHF: the main job");
   add_train(*train, command.train, raw);
+  CLI::App* eval = app.add_subcommand("eval", "exact KL and its estimators of logits in a file");
+  add_eval(*eval, command.eval, raw);
   CLI::App* info = app.add_subcommand("info", "build, back ends, hosts and default mesh");
   try {
     app.parse(argc, argv);
@@ -73,6 +159,10 @@ Command parse_command_line(int argc, const char* const* argv) {
   if (train->parsed()) {
     finish_train(command.train, raw);
     command.subcommand = Subcommand::train;
+  }
+  if (eval->parsed()) {
+    finish_eval(command.eval, raw);
+    command.subcommand = Subcommand::eval;
   }
   return command;
 }

@@ -14,6 +14,7 @@
 #include "cli/run_directory.hpp"
 #include "cli/train_console.hpp"
 #include "cli/train_summary.hpp"
+#include "cli/usage_error.hpp"
 #include "klmesh/mpi.hpp"
 #include "loop/training.hpp"
 
@@ -29,6 +30,17 @@ io::RunAttributes attributes_of(const loop::TrainConfig& config, MeshShape shape
           .library_version = KLMESH_VERSION};
 }
 
+// Told at the start, not by a file that is missing at the end.
+void require_step(const loop::LogitsDumpRequest& dump, const loop::TrainConfig& config) {
+  const int phase = static_cast<int>(dump.phase);
+  const std::int64_t steps = phase < config.loop.first_phase        ? 0
+                             : dump.phase == loop::Phase::mle ? config.mle.steps
+                                                              : config.rlhf.steps;
+  if (dump.step > steps) {
+    throw UsageError(fmt::format("--dump-logits {}:{}: phase {} has {} steps in this run", phase, dump.step, phase, steps));
+  }
+}
+
 }  // namespace
 
 int run_train(const TrainOptions& options, MPI_Comm world) {
@@ -40,11 +52,16 @@ int run_train(const TrainOptions& options, MPI_Comm world) {
     return print_config(load_config(options.config_path, process_environment(), options.sets));
   });
   const loop::TrainConfig config = parse_config(config_toml, options.config_path);
+  if (options.dump_logits) require_step(*options.dump_logits, config);
   const std::string run_directory = on_rank_zero(
       mesh.world(), [&] { return make_run_directory(options.run_directory, options.config_path).string(); });
 
   const int rank = mesh.world().rank();
-  loop::TrainingFiles files{.record = nullptr, .dump_tokens = options.dump_tokens, .replay_tokens = options.replay_tokens};
+  loop::TrainingFiles files{.record = nullptr,
+                            .dump_tokens = options.dump_tokens,
+                            .replay_tokens = options.replay_tokens,
+                            .dump_logits = options.dump_logits,
+                            .directory = run_directory};
   std::optional<loop::RunRecord> record;
   TrainConsole console(stdout, config.loop.report_every, progress_style(rank));
   loop::TrainingObserver silent;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "klmesh/mesh.hpp"
+#include "loop/logits_dump.hpp"
 
 namespace klmesh::cli {
 
@@ -21,6 +22,7 @@ struct TrainOptions {
   bool print_config = false;                 ///< print the effective configuration and stop
   std::optional<std::string> dump_tokens;    ///< --dump-tokens FILE
   std::optional<std::string> replay_tokens;  ///< --replay-tokens FILE
+  std::optional<loop::LogitsDumpRequest> dump_logits;  ///< --dump-logits PHASE:STEP
 };
 
 /// Runs the job. Collective over `world`.

@@ -108,7 +108,7 @@ void finish_extended(const ExtendedPartial& row, TokenStats& t) {
   const double log_geometric = (row.geometric.log() - a) - 0.5 * difference;
   t.chi_square = (t.flags & kKlReverseInfinite) != 0 ? kInf : non_negative(std::expm1(log_policy));
   t.chi_square_reference_policy = (t.flags & kKlForwardInfinite) != 0 ? kInf : non_negative(std::expm1(log_reference));
-  t.hellinger = std::clamp(-std::expm1(log_geometric), 0.0, 1.0);
+  t.hellinger = std::clamp(0.0 - std::expm1(log_geometric), 0.0, 1.0);
   t.same_top = row.top_policy_column == row.top_reference_column ? 1.0 : 0.0;
 }
 

@@ -47,5 +47,11 @@ TEST(Table, AFullDeviceIsAnIoError) {
   EXPECT_THROW(table.header(), IoError);
 }
 
+TEST(Table, WithoutUnitsHasNoRowOfThem) {
+  const File file(std::tmpfile());
+  Table(file.get(), {{"a", "", 6, 1}}).header();
+  EXPECT_EQ(contents(file.get()), "#  a\n");
+}
+
 }  // namespace
 }  // namespace klmesh::cli

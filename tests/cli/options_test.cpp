@@ -43,6 +43,63 @@ TEST(Options, TheLastOneWins) {
   EXPECT_EQ(parse({"train", "c", "--run", "a", "--run", "b"}).train.run_directory, "b");
 }
 
+TEST(Options, Eval) {
+  const Command command = parse({"eval", "f.h5", "--mesh", "1x2", "--unit", "bits", "--quantities", "core",
+                                 "--policy-scale", "0.5", "--reference-scale", "2", "--skip-invalid", "--per-token",
+                                 "t.h5", "--json", "-", "--deadline", "7", "--backend", "cpu"});
+  EXPECT_EQ(command.subcommand, Subcommand::eval);
+  const EvalCommand& eval = command.eval;
+  EXPECT_EQ(eval.evaluation.path, "f.h5");
+  EXPECT_EQ(eval.evaluation.quantities, QuantitySet::core);
+  EXPECT_EQ(eval.evaluation.policy_scale, 0.5);
+  EXPECT_EQ(eval.evaluation.reference_scale, 2);
+  EXPECT_TRUE(eval.evaluation.skip_invalid);
+  EXPECT_EQ(eval.mesh, (MeshShape{1, 2}));
+  EXPECT_EQ(eval.unit, Unit::bits);
+  EXPECT_EQ(eval.per_token, "t.h5");
+  EXPECT_EQ(eval.json, "-");
+  EXPECT_EQ(eval.deadline_seconds, 7);
+}
+
+TEST(Options, EvalDefaults) {
+  const EvalCommand eval = parse({"eval", "f.h5"}).eval;
+  EXPECT_EQ(eval.evaluation.quantities, QuantitySet::all);
+  EXPECT_EQ(eval.evaluation.policy_scale, 1);
+  EXPECT_EQ(eval.evaluation.reference_scale, 1);
+  EXPECT_EQ(eval.unit, Unit::nats);
+  EXPECT_EQ(eval.deadline_seconds, 300);
+  EXPECT_FALSE(eval.evaluation.skip_invalid || eval.mesh || eval.per_token || eval.json);
+}
+
+TEST(Options, EvalErrors) {
+  EXPECT_THROW(parse({"eval"}), UsageError);
+  EXPECT_THROW(parse({"eval", "f", "g"}), UsageError);
+  EXPECT_THROW(parse({"eval", "f", "--unit", "bytes"}), UsageError);
+  EXPECT_THROW(parse({"eval", "f", "--quantities", "some"}), UsageError);
+  EXPECT_THROW(parse({"eval", "f", "--mesh", "1x65"}), InvalidArgument);
+  EXPECT_THROW(parse({"eval", "f", "--mesh", ""}), InvalidArgument);
+  EXPECT_THROW(parse({"eval", "f", "--deadline", "-1"}), UsageError);
+  EXPECT_THROW(parse({"eval", "f", "--backend", "cuda"}), BackendUnavailable);
+  for (const char* option : {"--policy-scale", "--reference-scale"}) {
+    for (const char* scale : {"0", "-1", "nan", "inf", "-inf", "1e999", "one"}) {
+      EXPECT_THROW(parse({"eval", "f", option, scale}), UsageError) << option << ' ' << scale;
+    }
+  }
+}
+
+TEST(Options, DumpLogits) {
+  const auto request = parse({"train", "c", "--dump-logits", "3:17"}).train.dump_logits;
+  ASSERT_TRUE(request);
+  EXPECT_EQ(request->phase, loop::Phase::rlhf);
+  EXPECT_EQ(request->step, 17);
+  EXPECT_EQ(parse({"train", "c", "--dump-logits", "1:5000000000"}).train.dump_logits->step, 5000000000);
+  EXPECT_FALSE(parse({"train", "c"}).train.dump_logits);
+  for (const char* text : {"", "3", "3:", ":17", "3:0", "3:-1", "2:1", "4:1", "0:1", "3:1x", "3:1:1", "3 :1", "x:1",
+                           "3:99999999999999999999"}) {
+    EXPECT_THROW(parse({"train", "c", "--dump-logits", text}), UsageError) << text;
+  }
+}
+
 TEST(Options, HelpAndVersionNeedNothingElse) {
   EXPECT_THAT(parse({"--help"}).text, HasSubstr("train"));
   EXPECT_THAT(parse({"train", "--help"}).text, HasSubstr("rlhf.beta"));

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -181,6 +182,34 @@ TEST_F(Train, TablesAreDataAndAllElseIsCommented) {
   EXPECT_EQ(rows, 4 + 3 + 2 * 3);
   EXPECT_THAT(result.out, AllOf(HasSubstr("vocabulary "), HasSubstr("held-out loss "), HasSubstr("arm exact_reward: "),
                                 HasSubstr("arm none: "), HasSubstr("# before: "), HasSubstr("run/statistics.h5")));
+}
+
+TEST_F(Train, DumpedLogitsEvaluateToWhatWasRecorded) {
+  for (const char* mesh : {"1x1", "2x2"}) {
+    const Result trained = train(mesh, mesh, "--dump-logits 3:2");
+    ASSERT_EQ(trained.code, 0) << trained.err;
+    const std::string run_path = path(mesh);
+    for (const std::string arm : {"/", "/arm-none/"}) {
+      const Result result =
+          run(fmt::format("{} eval {}{}logits-3-2.h5 --json -", KLMESH_PROGRAM, run_path, arm));
+      ASSERT_EQ(result.code, 0) << result.err;
+      const auto json = nlohmann::json::parse(result.out);
+      Datasets steps = steps_of(run_path + arm + "statistics.h5");
+      const std::size_t step = steps["step"].size() - 2;  // of 3 in the last phase
+      for (const char* q : {"kl_reverse", "kl_forward", "k1", "k2", "k3"}) {
+        const auto& entry = json["exact"].contains(q) ? json["exact"][q] : json["estimators"][q];
+        EXPECT_EQ(entry["mean"].get<double>(), std::bit_cast<double>(steps[std::string(q) + "_mean"][step])) << q;
+        EXPECT_EQ(entry["stderr_clustered"].get<double>(),
+                  std::bit_cast<double>(steps[std::string(q) + "_stderr_clustered"][step]))
+            << q;
+      }
+    }
+  }
+}
+
+TEST_F(Train, AStepToDumpThatIsNotRun) {
+  expect_failure(64, "phase 3 has 3 steps", "--dump-logits 3:4");
+  expect_failure(64, "phase 1 has 0 steps", "--dump-logits 1:1 --set loop.first_phase=2");
 }
 
 TEST_F(Train, ReplaysThatDoNotFit) {

@@ -89,6 +89,7 @@ class RowFactory {
       rows.push_back(p);
     }
     for (const double noise : {1e-5, 1e-2}) rows.push_back(noisy(noise, 3.0, 160.0));
+    rows.push_back(noisy(1e-6, 3.0, 0.3));  // an offset too small to see in M alone, too large to shift away later
     rows.push_back(noisy(1e-2, 3.0, -1000.0));
     {
       RowPair<T> p = noisy(1e-2);

@@ -89,6 +89,7 @@ TYPED_TEST(RowPartialTest, IdenticalRowsAreExactlyZero) {
     EXPECT_EQ(got.kl_forward, 0.0) << pair.name;
     if (std::isfinite(pair.policy[17])) {
       EXPECT_EQ(got.k1, 0.0) << pair.name;
+      EXPECT_FALSE(std::signbit(got.k1)) << pair.name;
       EXPECT_EQ(got.k3, 0.0) << pair.name;
     }
     EXPECT_EQ(got.entropy_policy, got.entropy_reference) << pair.name;
@@ -152,6 +153,27 @@ TYPED_TEST(RowPartialTest, TargetOfNoMassAndOutOfRange) {
   EXPECT_EQ(no_reference.k3, HUGE_VAL);
   pair.policy[41] = gone;
   EXPECT_TRUE(evaluate_row(pair.policy, pair.reference, 2, 41).invalid_target());
+}
+
+// Far below the bar, where differences of sums would have no digits left.
+TEST(RowPartialPrecision, AKlOfTenToTheMinus24) {
+  const auto pair = RowFactory<double>(4099, 3).noisy(1e-12);
+  const OracleRow want = oracle<double>(pair.policy, pair.reference);
+  for (const int parts : {1, 8}) {
+    const TokenStats got = evaluate_row(pair.policy, pair.reference, parts);
+    expect_relative(got.kl_reverse, want.kl_reverse, 1e-6, "kl_reverse");
+    expect_relative(got.kl_forward, want.kl_forward, 1e-6, "kl_forward");
+  }
+}
+
+// Few columns under a large offset: what b - a rounds off does not average out.
+TEST(RowPartialPrecision, AnOffsetOfTenThousandInFp64) {
+  const auto pair = RowFactory<double>(17, 3).noisy(1e-6, 1.0, 1e4);
+  const OracleRow want = oracle<double>(pair.policy, pair.reference);
+  const TokenStats got = evaluate_row(pair.policy, pair.reference, 1, 5);
+  expect_relative(got.kl_reverse, want.kl_reverse, 1e-9, "kl_reverse");
+  expect_relative(got.kl_forward, want.kl_forward, 1e-9, "kl_forward");
+  expect_relative(got.k1, -want.log_ratio[5], 1e-9, "k1");
 }
 
 TEST(Fold, AFoldInRankOrderIsAnotherTree) {
