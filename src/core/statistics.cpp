@@ -39,7 +39,10 @@ double value_of(const TokenStats& t, Quantity quantity) noexcept {
     case Quantity::k1_bias: return t.k1 - t.kl_reverse;
     case Quantity::k2_bias: return t.k2 - t.kl_reverse;
     case Quantity::k3_bias: return t.k3 - t.kl_reverse;
-    case Quantity::delta_p: return -std::exp(t.logp_policy) * std::expm1(-t.k1);  // pi - ref, without cancelling
+    case Quantity::delta_p:
+      // pi (1 - r) cancels nothing where r is near 1; where r is large it may overflow, and pi - ref is as good.
+      return t.k1 < -1.0 ? std::exp(t.logp_policy) - std::exp(t.logp_reference)
+                         : -std::exp(t.logp_policy) * std::expm1(-t.k1);
     case Quantity::ratio_excess: return std::expm1(-t.k1);
     case Quantity::chi_square: return t.chi_square;
     case Quantity::chi_square_reference_policy: return t.chi_square_reference_policy;

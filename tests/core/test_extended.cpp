@@ -178,6 +178,28 @@ TEST(Kernels, ScalesKeepASmallKl) {
   }
 }
 
+// A scale that would take a finite mask past the range leaves it what it is: no mass.
+TEST(Kernels, AScaleThatOverflowsAMask) {
+  auto pair = RowFactory<double>(1003, 3).noisy(0.1);
+  for (std::size_t v = 0; v < 1003; v += 2) pair.policy[v] = pair.reference[v] = std::numeric_limits<double>::lowest();
+  for (std::size_t v = 500; v < 700; ++v) pair.policy[v] = pair.reference[v] = std::numeric_limits<double>::lowest();
+  const auto evaluate = [&](double scale) {
+    LogitsView policy = logits_view(pair.policy.data(), 1, 1003), reference = logits_view(pair.reference.data(), 1, 1003);
+    policy.scale = reference.scale = scale;
+    return evaluate_all(policy, reference, 1003, 2);
+  };
+  const TokenStats got = evaluate(2.0);
+  for (auto* side : {&pair.policy, &pair.reference}) {
+    for (double& x : *side) x = x < -1e300 ? -std::numeric_limits<double>::infinity() : 2.0 * x;
+  }
+  const TokenStats want = evaluate(1.0);
+  EXPECT_NEAR(got.kl_reverse, want.kl_reverse, 1e-14);
+  EXPECT_NEAR(got.kl_forward, want.kl_forward, 1e-14);
+  EXPECT_NEAR(got.entropy_policy, want.entropy_policy, 1e-13);
+  EXPECT_NEAR(got.total_variation, want.total_variation, 1e-13);
+  EXPECT_NEAR(got.chi_square, want.chi_square, 1e-13);
+}
+
 TEST(Kernels, FollowsRowListsAndStrides) {
   RowFactory<float> factory(40, 9);
   std::vector<float> memory(5 * 64, std::numeric_limits<float>::quiet_NaN()), dense;

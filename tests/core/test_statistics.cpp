@@ -109,6 +109,18 @@ TEST(StepSums, InfinityMinusInfinityIsUndefined) {
   EXPECT_EQ(sums.statistics()[Quantity::k1].mean, HUGE_VAL);
 }
 
+TEST(StepSums, DeltaPIsFiniteWhereTheRatioOverflows) {
+  TokenStats t = token(0.5, 0.1);
+  t.logp_policy = -800.0;
+  t.logp_reference = -1.0;
+  t.k1 = -799.0;
+  EXPECT_DOUBLE_EQ(value_of(t, Quantity::delta_p), -std::exp(-1.0));
+  t.logp_policy = -1.0;
+  t.logp_reference = -1.0 - 1e-12;
+  t.k1 = 1e-12;
+  EXPECT_NEAR(value_of(t, Quantity::delta_p) / (std::exp(-1.0) * 1e-12), 1.0, 1e-9);
+}
+
 TEST(StepSums, OneTokenHasNoError) {
   StepSums sums(1);
   sums.add(token(0.5, 0.1), 0);

@@ -150,13 +150,13 @@ RowPartial sum_huge_slice(const T* a, const T* b, std::int64_t columns, const Sc
   p.exponent = centre.exponent;
   p.reference_exponent = centre.reference_exponent;
   for (std::int64_t i = 0; i < columns; ++i) {
-    const double above = above_top(scales.policy * static_cast<double>(a[i]), top_policy, centre.exponent);
-    const double above_b =
-        above_top(scales.reference * static_cast<double>(b[i]), top_reference, centre.reference_exponent);
     const bool in_policy = a[i] > -std::numeric_limits<T>::infinity();
     const bool in_reference = b[i] > -std::numeric_limits<T>::infinity();
-    const double w = std::exp(above);
-    const double v = std::exp(above_b);
+    const double above = above_top(std::max(-kLargest, scales.policy * static_cast<double>(a[i])), top_policy, centre.exponent);
+    const double above_b = above_top(std::max(-kLargest, scales.reference * static_cast<double>(b[i])), top_reference,
+                                     centre.reference_exponent);
+    const double w = in_policy ? std::exp(above) : 0.0;
+    const double v = in_reference ? std::exp(above_b) : 0.0;
     const double u = in_policy && in_reference ? std::clamp(above_b - above, -kLargest, kLargest) : 0.0;
     const bool near = in_policy && in_reference && std::fabs(u) < kNear;
     const double excess = near ? std::expm1(u) - u : 0.0;

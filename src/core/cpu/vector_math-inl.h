@@ -67,9 +67,12 @@ template <bool kScaled>
 HWY_INLINE Scaled scale(D d, V x, double factor) {
   if constexpr (!kScaled) return {x, hn::Zero(d)};
   const V f = hn::Set(d, factor);
-  const V high = hn::Mul(x, f);
-  // fma(-inf, f, inf) is NaN; only finite logits have a rounding error.
-  return {high, hn::IfThenElseZero(hn::Lt(hn::Abs(high), hn::Set(d, HUGE_VAL)), hn::MulSub(x, f, high))};
+  const V infinity = hn::Set(d, HUGE_VAL);
+  const V largest = hn::Set(d, std::numeric_limits<double>::max());
+  const V product = hn::Mul(x, f);
+  // A finite logit stays finite, however large the factor; fma(-inf, f, inf) would be NaN.
+  const V high = hn::IfThenElse(hn::Lt(hn::Abs(x), infinity), hn::Max(hn::Neg(largest), hn::Min(product, largest)), product);
+  return {high, hn::IfThenElseZero(hn::Lt(hn::Abs(product), infinity), hn::MulSub(x, f, product))};
 }
 
 // x - exponent ln 2, for a scaled logit.
