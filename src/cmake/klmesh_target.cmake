@@ -1,19 +1,34 @@
-# klmesh_layer(NAME SOURCES ... PUBLIC ... PRIVATE ...): a static library klmesh_NAME, alias klmesh::NAME.
+# klmesh_layer(NAME [EXPORT package_name [COMPONENT component]] SOURCES ... PUBLIC ... PRIVATE ...): a library klmesh_NAME, alias klmesh::NAME.
 # Public headers are seen by every layer; private ones only by the layer itself, as "NAME/file.hpp".
+# EXPORT: a host links it, as klmesh::package_name: it is installed, and follows BUILD_SHARED_LIBS. The others are static
+# parts of the program.
 function(klmesh_layer name)
-  cmake_parse_arguments(arg "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
-  add_library(klmesh_${name} STATIC ${arg_SOURCES})
+  cmake_parse_arguments(arg "" "EXPORT;COMPONENT" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
+  set(kind STATIC)
+  if(arg_EXPORT AND BUILD_SHARED_LIBS)
+    set(kind SHARED)
+  endif()
+  add_library(klmesh_${name} ${kind} ${arg_SOURCES})
   add_library(klmesh::${name} ALIAS klmesh_${name})
   target_include_directories(klmesh_${name}
-    PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>
+    PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
            $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src>)
   target_link_libraries(klmesh_${name} PUBLIC ${arg_PUBLIC} PRIVATE ${arg_PRIVATE})
   klmesh_compile_options(klmesh_${name})
+  if(arg_EXPORT)
+    # Before version 1, every minor version may change what is linked.
+    set_target_properties(klmesh_${name} PROPERTIES
+      OUTPUT_NAME klmesh_${arg_EXPORT} DEFINE_SYMBOL ""
+      VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
+    klmesh_export(klmesh_${name} ${arg_EXPORT} COMPONENT ${arg_COMPONENT})
+  endif()
 endfunction()
 
 # No contraction of a*b+c: the error-free transformations and the reproducibility of bits depend on it.
+# Source paths in messages are relative: nothing installed names the tree it was built from.
 function(klmesh_compile_options target)
   target_compile_features(${target} PUBLIC cxx_std_20)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
-                                           -ffp-contract=off $<$<BOOL:${KLMESH_WERROR}>:-Werror>)
+                                           -ffp-contract=off -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=
+                                           $<$<BOOL:${KLMESH_WERROR}>:-Werror>)
 endfunction()

@@ -1,0 +1,26 @@
+# cmake -D NM=nm -D LIBRARY=libklmesh_c.so -D HEADER=klmesh.h -P exports.cmake
+execute_process(COMMAND ${NM} -D --defined-only --format=posix ${LIBRARY} OUTPUT_VARIABLE symbols COMMAND_ERROR_IS_FATAL ANY)
+string(REGEX MATCHALL "[^\n]+" lines "${symbols}")
+set(exported)
+foreach(line IN LISTS lines)
+  string(REGEX REPLACE "[@ ].*" "" name "${line}")
+  if(NOT line MATCHES " A ")  # the version itself
+    list(APPEND exported ${name})
+  endif()
+endforeach()
+
+file(READ ${HEADER} text)
+string(REGEX MATCHALL "KLMESH_API [a-z0-9_ *]*[ *]klmesh_[a-z0-9_]+\\(" declarations "${text}")
+set(declared)
+foreach(declaration IN LISTS declarations)
+  string(REGEX REPLACE ".*[ *](klmesh_[a-z0-9_]+)\\($" "\\1" name "${declaration}")
+  list(APPEND declared ${name})
+endforeach()
+
+list(SORT exported)
+list(SORT declared)
+if(declared STREQUAL "" OR NOT exported STREQUAL declared)
+  message(FATAL_ERROR "exported: ${exported}\ndeclared: ${declared}")
+endif()
+list(LENGTH exported count)
+message(STATUS "${count} functions")
