@@ -71,7 +71,7 @@ class Engine {
   ///               by_rows, rows that are not owned_rows() hold what gradient() needs alone, and NaN
   /// @param stream host_stream: complete on return
   /// Cost: one read of both shards; one exchange of 104 bytes a row (176 with all quantities). With all quantities
-  /// a second read, and a second exchange of 16 bytes a row.
+  /// also a second read, and an exchange of 16 bytes a row.
   /// @throws InvalidArgument on every rank of the group, if shapes are wrong
   /// @throws InvalidData on every rank of the group, if its ranks disagree about rows, inputs or options
   void evaluate(const LogitsView& policy, const LogitsView& reference, const RowInputs& inputs,

@@ -20,15 +20,17 @@ struct Engine::Impl {
   std::unique_ptr<Backend> backend;
   VocabExchange exchange;
   std::vector<RowPartial> core;            // (rows) this shard's
-  std::vector<ExtendedPartial> extended;   // (rows), or empty
+  std::vector<ExtendedPartial> extended;   // (rows), or empty: core quantities alone
+  std::vector<FullPartial> full;           // (rows) both, as they travel; or empty
   std::vector<SecondStagePartial> second;  // (rows), or empty
 
   void reserve(std::size_t rows, const EvaluateOptions& options) {
     const bool all = options.quantities == QuantitySet::all;
     core.resize(rows);
     extended.resize(all ? rows : 0);
+    full.resize(all ? rows : 0);
     second.resize(all ? rows : 0);
-    exchange.reserve(rows, options);
+    exchange.reserve(options);
   }
 
   // row_partials -> exchange -> finish, for the rows that this schedule lets this rank finish.
@@ -36,17 +38,25 @@ struct Engine::Impl {
                        const EvaluateOptions& options, std::span<TokenStats> tokens, StreamRef stream) {
     backend->row_partials(policy, reference, shard, inputs, core, extended, stream);
     const RowRange rows = exchange.start(mesh->vocab(), static_cast<std::int64_t>(tokens.size()), options);
-    exchange.send(mesh->vocab(), std::span<const RowPartial>(core));
-    for (std::int64_t row = rows.begin; row < rows.end; ++row) {
-      const auto i = static_cast<std::size_t>(row);
-      tokens[i] = inputs.counts(row) ? finish(exchange.merged<RowPartial>(row), !inputs.targets.empty()) : TokenStats{};
+    if (extended.empty()) {
+      exchange.send(mesh->vocab(), std::span<const RowPartial>(core));
+    } else {
+      for (std::size_t i = 0; i < full.size(); ++i) full[i] = {core[i], extended[i]};
+      exchange.send(mesh->vocab(), std::span<const FullPartial>(full));
     }
-    if (extended.empty()) return rows;
-    exchange.send(mesh->vocab(), std::span<const ExtendedPartial>(extended));
     for (std::int64_t row = rows.begin; row < rows.end; ++row) {
-      if (inputs.counts(row)) finish_extended(exchange.merged<ExtendedPartial>(row), tokens[static_cast<std::size_t>(row)]);
+      tokens[static_cast<std::size_t>(row)] = inputs.counts(row) ? finished(row, !inputs.targets.empty()) : TokenStats{};
     }
     return rows;
+  }
+
+  // What the merged partials of a row say.
+  TokenStats finished(std::int64_t row, bool has_target) const {
+    if (extended.empty()) return finish(exchange.merged<RowPartial>(row), has_target);
+    const FullPartial merged = exchange.merged<FullPartial>(row);
+    TokenStats token = finish(merged.core, has_target);
+    finish_extended(merged.extended, token);
+    return token;
   }
 
   // What needs both normalisers first.
@@ -89,6 +99,7 @@ void Engine::plan(std::int64_t rows, const EvaluateOptions& options) {
 
 std::size_t Engine::workspace_bytes() const noexcept {
   return impl_->core.capacity() * sizeof(RowPartial) + impl_->extended.capacity() * sizeof(ExtendedPartial) +
+         impl_->full.capacity() * sizeof(FullPartial) +
          impl_->second.capacity() * sizeof(SecondStagePartial) + impl_->exchange.bytes();
 }
 

@@ -41,8 +41,9 @@ RowRange VocabExchange::start(Communicator& vocab, std::int64_t rows, const Eval
   return range_;
 }
 
-void VocabExchange::reserve(std::size_t, const EvaluateOptions&) {
-  const std::size_t bytes = static_cast<std::size_t>(block_ * parts_) * sizeof(RowPartial);
+void VocabExchange::reserve(const EvaluateOptions& options) {
+  const std::size_t size = options.quantities == QuantitySet::all ? sizeof(FullPartial) : sizeof(RowPartial);
+  const std::size_t bytes = static_cast<std::size_t>(block_ * parts_) * size;
   received_.reserve(bytes);
   if (by_rows_) send_.reserve(bytes);
 }

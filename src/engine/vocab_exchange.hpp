@@ -13,6 +13,16 @@
 
 namespace klmesh {
 
+/// Core and extended partial of a row: they travel together.
+struct FullPartial {
+  RowPartial core;
+  ExtendedPartial extended;
+};
+
+inline FullPartial merge(const FullPartial& left, const FullPartial& right) {
+  return {klmesh::merge(left.core, right.core), klmesh::merge(left.extended, right.extended)};
+}
+
 /// Block `part` of `parts` equal blocks of ceil(rows / parts) rows; the last ones may be short or empty.
 RowRange block_of_rows(std::int64_t rows, int part, int parts) noexcept;
 
@@ -24,10 +34,10 @@ class VocabExchange {
   bool by_rows() const noexcept { return by_rows_; }
 
   /// Sizes the buffers for the batch that was started.
-  void reserve(std::size_t rows, const EvaluateOptions& options);
+  void reserve(const EvaluateOptions& options);
   std::size_t bytes() const noexcept { return send_.capacity() + received_.capacity(); }
 
-  /// One exchange. Partial: RowPartial, ExtendedPartial, SecondStagePartial.
+  /// One exchange. Partial: RowPartial, FullPartial, SecondStagePartial.
   template <typename Partial>
   void send(Communicator& vocab, std::span<const Partial> partials) {
     exchange(vocab, std::as_bytes(partials), sizeof(Partial));
