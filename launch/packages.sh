@@ -5,7 +5,7 @@ set -euo pipefail
 
 packages=(
   g++ cmake ninja-build pkg-config git ca-certificates
-  openmpi-bin libopenmpi-dev libhdf5-dev zlib1g-dev
+  openmpi-bin libopenmpi-dev libhdf5-dev zlib1g-dev libssl-dev
   libhwy-dev libopenblas-dev librandom123-dev
   libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libfmt-dev
   fortunes

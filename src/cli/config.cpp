@@ -215,7 +215,11 @@ loop::TrainConfig parse_config(std::string_view document, std::string_view origi
 
 loop::TrainConfig load_config(const std::filesystem::path& file, std::span<const std::string> environment,
                               std::span<const std::string> sets) {
-  loop::TrainConfig config = parse_config(read_file(file), file.string());
+  return override_config(parse_config(read_file(file), file.string()), environment, sets);
+}
+
+loop::TrainConfig override_config(loop::TrainConfig config, std::span<const std::string> environment,
+                                  std::span<const std::string> sets) {
   for (const std::string& entry : environment) apply_environment(config, entry);
   for (const std::string& entry : sets) apply_set(config, entry);
   if (const std::string problem = contradiction(config); !problem.empty()) throw UsageError(problem);

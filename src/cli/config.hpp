@@ -30,6 +30,10 @@ loop::TrainConfig parse_config(std::string_view document, std::string_view origi
 loop::TrainConfig load_config(const std::filesystem::path& file, std::span<const std::string> environment,
                               std::span<const std::string> sets);
 
+/// The layers above a document: `base`, overridden by the environment and by --set entries, as load_config().
+loop::TrainConfig override_config(loop::TrainConfig base, std::span<const std::string> environment,
+                                  std::span<const std::string> sets);
+
 /// This process's environment, "NAME=value" each.
 std::vector<std::string> process_environment();
 

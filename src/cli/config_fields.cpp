@@ -33,6 +33,7 @@ using L = loop::MleConfig;
 using W = loop::RewardConfig;
 using R = loop::RlhfConfig;
 using P = loop::LoopConfig;
+using K = loop::CheckpointConfig;
 
 // clang-format off
 const std::array kFields{
@@ -76,6 +77,9 @@ const std::array kFields{
 
   Field{"loop.first_phase", in<&C::loop, &P::first_phase>, between(1, 3), "start there, from the seeded parameters"},
   Field{"loop.report_every", in<&C::loop, &P::report_every>, at_least(1), "steps between lines on the console"},
+
+  Field{"checkpoint.every", in<&C::checkpoint, &K::every>, at_least(0), "steps between generations; 0: at the end of phases alone"},
+  Field{"checkpoint.keep", in<&C::checkpoint, &K::keep>, at_least(2), "generations kept"},
 };
 // clang-format on
 

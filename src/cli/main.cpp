@@ -21,7 +21,7 @@ std::optional<std::string> text_to_print(const Command& command) {
   if (command.subcommand == Subcommand::print_text) return command.text;
   const TrainOptions& train = command.train;
   if (command.subcommand != Subcommand::train || !train.print_config) return std::nullopt;
-  return print_config(load_config(train.config_path, process_environment(), train.sets));
+  return print_config(effective_config(train));
 }
 
 int run(const Command& command, const std::optional<Failure>& refusal, MPI_Comm world) {

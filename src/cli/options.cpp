@@ -39,7 +39,8 @@ void add_where(CLI::App& app, RawOptions& raw, double& deadline_seconds) {
 }
 
 void add_train(CLI::App& app, TrainOptions& options, RawOptions& raw) {
-  app.add_option("CONFIG", options.config_path, "TOML file, see the keys below")->required();
+  app.add_option("CONFIG", options.config_path, "TOML file, see the keys below; not needed with --resume");
+  last_wins(app, "--resume", options.resume, "go on from the newest checkpoint of this run directory, on any mesh");
   last_wins(app, "--run", options.run_directory, "directory of the run, new or empty [runs/<config>-<UTC>]");
   add_where(app, raw, options.deadline_seconds);
   app.add_option("--set", options.sets, "KEY=VALUE, overrides the file and the environment; may be repeated")
@@ -112,6 +113,10 @@ loop::LogitsDumpRequest parse_dump_logits(std::string_view text) {
 }
 
 void finish_train(TrainOptions& options, const RawOptions& raw) {
+  if (options.config_path.empty() && !options.resume) throw UsageError("CONFIG is required");
+  if (options.resume && options.run_directory) {
+    throw UsageError("--run and --resume exclude each other: a resumed run goes on in its own directory");
+  }
   finish_where(options.mesh, options.deadline_seconds, raw);
   if (raw.dump_logits) options.dump_logits = parse_dump_logits(*raw.dump_logits);
 }

@@ -12,10 +12,12 @@
 #include "cli/progress.hpp"
 #include "cli/rank_zero.hpp"
 #include "cli/run_directory.hpp"
+#include "cli/stop_signal.hpp"
 #include "cli/train_console.hpp"
 #include "cli/train_summary.hpp"
 #include "cli/usage_error.hpp"
 #include "klmesh/mpi.hpp"
+#include "loop/checkpoint.hpp"
 #include "loop/training.hpp"
 
 namespace klmesh::cli {
@@ -41,7 +43,17 @@ void require_step(const loop::LogitsDumpRequest& dump, const loop::TrainConfig& 
   }
 }
 
+std::string run_directory_of(const TrainOptions& options) {
+  return options.resume ? *options.resume : make_run_directory(options.run_directory, options.config_path).string();
+}
+
 }  // namespace
+
+loop::TrainConfig effective_config(const TrainOptions& options) {
+  if (!options.config_path.empty()) return load_config(options.config_path, process_environment(), options.sets);
+  const loop::TrainConfig stored = parse_config(loop::stored_config(*options.resume), *options.resume + ": checkpoint");
+  return override_config(stored, process_environment(), options.sets);
+}
 
 int run_train(const TrainOptions& options, MPI_Comm world) {
   const CommunicatorOptions communicator_options{std::chrono::duration<double>(options.deadline_seconds)};
@@ -49,19 +61,22 @@ int run_train(const TrainOptions& options, MPI_Comm world) {
   Mesh mesh = borrow_mesh(world, shape, communicator_options);
   // Read once: nodes may see different files and environments.
   const std::string config_toml = on_rank_zero(mesh.world(), [&] {
-    return print_config(load_config(options.config_path, process_environment(), options.sets));
+    return print_config(effective_config(options), {.comments = false});
   });
-  const loop::TrainConfig config = parse_config(config_toml, options.config_path);
+  const loop::TrainConfig config = parse_config(config_toml, "the effective configuration");
   if (options.dump_logits) require_step(*options.dump_logits, config);
-  const std::string run_directory = on_rank_zero(
-      mesh.world(), [&] { return make_run_directory(options.run_directory, options.config_path).string(); });
+  const std::string run_directory = on_rank_zero(mesh.world(), [&] { return run_directory_of(options); });
+  catch_stop_signals();
 
   const int rank = mesh.world().rank();
   loop::TrainingFiles files{.record = nullptr,
                             .dump_tokens = options.dump_tokens,
                             .replay_tokens = options.replay_tokens,
                             .dump_logits = options.dump_logits,
-                            .directory = run_directory};
+                            .directory = run_directory,
+                            .config_toml = config_toml,
+                            .resume = options.resume.has_value(),
+                            .stop_requested = stop_signal_arrived};
   std::optional<loop::RunRecord> record;
   TrainConsole console(stdout, config.loop.report_every, progress_style(rank));
   loop::TrainingObserver silent;
@@ -72,11 +87,15 @@ int run_train(const TrainOptions& options, MPI_Comm world) {
   if (rank == 0) {
     files.record = &*record;
     write_out(stdout, fmt::format("# klmesh {} train {}, mesh {} (batch x vocabulary), run directory {}\n",
-                                  KLMESH_VERSION, options.config_path, to_string(shape), run_directory));
+                                  KLMESH_VERSION, options.resume ? "--resume" : options.config_path, to_string(shape),
+                                  run_directory));
   }
   const loop::TrainingSummary summary =
       run_training(mesh, config, files, rank == 0 ? static_cast<loop::TrainingObserver&>(console) : silent);
-  if (rank == 0) {
+  if (rank == 0 && summary.stopped) {
+    write_out(stdout, fmt::format("# stopped at {}, resume with: klmesh train --resume {}\n",
+                                  to_string(summary.stopped->position), run_directory));
+  } else if (rank == 0) {
     write_out(stdout, format_summary(summary));
     write_out(stdout, fmt::format("# statistics in {}/statistics.h5\n", run_directory));
   }

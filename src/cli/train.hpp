@@ -8,13 +8,15 @@
 #include <vector>
 
 #include "klmesh/mesh.hpp"
+#include "loop/train_config.hpp"
 #include "loop/logits_dump.hpp"
 
 namespace klmesh::cli {
 
 /// What the command line of `klmesh train` says.
 struct TrainOptions {
-  std::string config_path;
+  std::string config_path;                    ///< empty with --resume alone
+  std::optional<std::string> resume;          ///< --resume DIR: go on from its newest checkpoint
   std::optional<std::string> run_directory;  ///< --run; default runs/<config>-<UTC>
   std::optional<MeshShape> mesh;             ///< --mesh; default_mesh_shape() if absent
   std::vector<std::string> sets;             ///< --set, "key=value" each, in order
@@ -24,6 +26,10 @@ struct TrainOptions {
   std::optional<std::string> replay_tokens;  ///< --replay-tokens FILE
   std::optional<loop::LogitsDumpRequest> dump_logits;  ///< --dump-logits PHASE:STEP
 };
+
+/// The effective configuration: of the file, or with --resume alone the one the checkpoint was written with; then the
+/// environment and --set. Local. @throws as load_config(); InputNotFound, InvalidData for a checkpoint
+loop::TrainConfig effective_config(const TrainOptions& options);
 
 /// Runs the job. Collective over `world`.
 /// @return the exit code of a job that did not fail; failures are thrown

@@ -111,4 +111,12 @@ void TrainConsole::reward_done(const loop::RewardReport& r) {
   say(fmt::format("held-out preference accuracy {:.1f} % of {} pairs", 100.0 * r.accuracy, r.pairs));
 }
 
+void TrainConsole::generation_damaged(std::string_view why) {
+  say(fmt::format("a checkpoint is damaged, the one before is tried: {}", why));
+}
+
+void TrainConsole::resumed(const loop::RunPosition& position, std::string_view directory) {
+  say(fmt::format("resumed after {} from {}", to_string(position), directory));
+}
+
 }  // namespace klmesh::cli

@@ -22,6 +22,8 @@ class TrainConsole final : public loop::TrainingObserver {
   void phase_ended(loop::Phase phase) override;
   void mle_done(const loop::MleReport& report) override;
   void reward_done(const loop::RewardReport& report) override;
+  void generation_damaged(std::string_view why) override;
+  void resumed(const loop::RunPosition& position, std::string_view directory) override;
 
  private:
   void say(std::string_view text);

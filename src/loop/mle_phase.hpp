@@ -25,6 +25,11 @@ class MlePhase {
   /// One step: loss is the mean of -log pi(next word), nats a token, before the update.
   StepRecord step();
 
+  /// For checkpoints. Before the first step alone: goes on after `steps` steps, from parameters and optimiser as they
+  /// were then.
+  Adam& optimizer() noexcept { return optimizer_; }
+  void resume_at(std::int64_t steps) noexcept { step_ = steps; }
+
   /// Calls `sink` in every further step. Null: nobody.
   void set_logits_sink(LogitsSink sink) { logits_sink_ = std::move(sink); }
 

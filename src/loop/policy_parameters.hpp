@@ -40,6 +40,13 @@ class PolicyParameters {
   Matrix<float> operator[](PolicyTensor tensor) noexcept;
   Matrix<const float> operator[](PolicyTensor tensor) const noexcept;
 
+  /// The part of `flat` that is this tensor's, in any array of this layout: moments, gradients.
+  template <class T>
+  std::span<T> part(PolicyTensor tensor, std::span<T> flat) const {
+    const Extent& e = extents_[static_cast<std::size_t>(tensor)];
+    return flat.subspan(static_cast<std::size_t>(e.offset), static_cast<std::size_t>(e.rows * e.columns));
+  }
+
   /// All tensors, one after the other, without gaps.
   std::span<float> flat() noexcept { return values_; }
   std::span<const float> flat() const noexcept { return values_; }

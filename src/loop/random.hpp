@@ -13,7 +13,7 @@ enum class RandomPurpose : std::uint8_t {
   hidden_weights = 2,
   head = 3,
   sampling = 4,
-  mle_batches = 5
+  mle_batches = 5, reward_scores = 6
 };
 
 /// One stream of random numbers. No state: any rank can draw any number of it, in any order.

@@ -21,6 +21,9 @@ class RewardPhase {
   /// One step: loss is the mean of -log P(preferred), nats a pair, before the update.
   StepRecord step();
 
+  /// For checkpoints. Before the first step alone: goes on after `steps` steps, from the model as it was then.
+  void resume_at(std::int64_t steps) noexcept { step_ = steps; }
+
  private:
   Mesh& mesh_;
   RewardModel& model_;

@@ -39,6 +39,12 @@ class RlhfPhase {
 
   const Policy& policy() const noexcept { return policy_; }
 
+  /// For checkpoints. Before the first step alone: goes on after `steps` steps, from policy and optimiser as they were
+  /// then.
+  Policy& policy() noexcept { return policy_; }
+  Adam& optimizer() noexcept { return optimizer_; }
+  void resume_at(std::int64_t steps) noexcept { step_ = steps; }
+
  private:
   void measure(StepRecord& record);
   std::vector<double> advantages_of_step(StepRecord& record);

@@ -1,6 +1,9 @@
 #include "loop/run_record.hpp"
 
+#include <algorithm>
 #include <array>
+#include <fstream>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -67,6 +70,20 @@ Values values_of(const StepRecord& record) {
 
 std::vector<io::Column> timing_columns() { return {{"step_seconds", "s", "wall-clock time of the step on rank 0"}}; }
 
+constexpr const char* kProgressFile = "progress.jsonl";
+
+// Cuts off what follows the first `lines` lines.
+void keep_lines(const std::filesystem::path& path, std::size_t lines) {
+  std::ifstream file(path, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (!file || file.bad()) throw IoError(path.string() + ": reading failed");
+  std::size_t end = 0;
+  for (; lines > 0 && end < text.size(); --lines) end = std::min(text.find('\n', end), text.size() - 1) + 1;
+  std::error_code error;
+  std::filesystem::resize_file(path, end, error);
+  if (error) throw IoError(path.string() + ": " + error.message());
+}
+
 }  // namespace
 
 RunRecord::RunRecord(std::filesystem::path directory, io::RunAttributes attributes)
@@ -76,17 +93,28 @@ RunRecord::RunRecord(std::filesystem::path directory, io::RunAttributes attribut
 
 void RunRecord::begin_further_arm(std::string_view kind) {
   finish();
-  const std::filesystem::path directory = directory_ / arm_directory(kind);
+  change_to(directory_ / arm_directory(kind), {});
+}
+
+void RunRecord::restore(std::string_view kind, std::span<const double> state) {
+  progress_->close();
+  change_to(kind.empty() ? directory_ : directory_ / arm_directory(kind), state);
+}
+
+// What is in the directory may be of a later point, from which the run went back to a checkpoint.
+void RunRecord::change_to(const std::filesystem::path& directory, std::span<const double> state) {
   std::error_code error;
   std::filesystem::create_directory(directory, error);
   if (error) throw IoError(directory.string() + ": " + error.message());
   open(directory);
+  statistics_->restore(state);
+  keep_lines(directory / kProgressFile, statistics_->rows());
 }
 
 void RunRecord::open(const std::filesystem::path& directory) {
   current_ = directory;
   statistics_ = std::make_unique<io::StatisticsLog>(attributes_, io::standard_columns(), timing_columns());
-  progress_ = std::make_unique<io::ProgressLog>(directory / "progress.jsonl");
+  progress_ = std::make_unique<io::ProgressLog>(directory / kProgressFile);
 }
 
 void RunRecord::add(const StepRecord& record) {

@@ -3,7 +3,10 @@
 
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "io/progress_log.hpp"
 #include "io/statistics_log.hpp"
@@ -26,6 +29,13 @@ class RunRecord {
   /// Adds a step, and a line to progress.jsonl. @throws IoError
   void add(const StepRecord& step);
 
+  /// The rows of the arm that runs, for a checkpoint.
+  std::vector<double> state() const { return statistics_->state(); }
+
+  /// Goes on after the rows that state() gave, in RUN/arm-<kind>, or in RUN if `kind` is empty. Lines of progress.jsonl
+  /// that came later are removed. @throws InvalidData, IoError
+  void restore(std::string_view kind, std::span<const double> state);
+
   /// Writes statistics.h5 whole. @throws IoError
   void commit();
 
@@ -34,6 +44,7 @@ class RunRecord {
 
  private:
   void open(const std::filesystem::path& directory);
+  void change_to(const std::filesystem::path& directory, std::span<const double> state);
 
   std::filesystem::path directory_;
   std::filesystem::path current_;

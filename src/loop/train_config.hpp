@@ -62,6 +62,11 @@ struct LoopConfig {
   std::int64_t report_every = 10; ///< steps between lines on the console
 };
 
+struct CheckpointConfig {
+  std::int64_t every = 100;  ///< steps between generations; 0: at the end of phases, and where a run is stopped, alone
+  std::int64_t keep = 2;     ///< generations kept, at least 2
+};
+
 struct TrainConfig {
   std::uint64_t seed = 1;
   DataConfig data;
@@ -71,6 +76,7 @@ struct TrainConfig {
   RewardConfig reward;
   RlhfConfig rlhf;
   LoopConfig loop;
+  CheckpointConfig checkpoint;
 };
 
 }  // namespace klmesh::loop

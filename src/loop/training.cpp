@@ -1,68 +1,36 @@
 #include "loop/training.hpp"
 
-#include <algorithm>
-#include <cmath>
+#include <fmt/format.h>
+
 #include <exception>
-#include <memory>
+#include <utility>
+#include <vector>
 
 #include "comm/agreement.hpp"
 #include "klmesh/engine.hpp"
 #include "klmesh/error.hpp"
-#include "loop/corpus.hpp"
+#include "loop/checkpoint.hpp"
 #include "loop/examples.hpp"
 #include "loop/mle_phase.hpp"
 #include "loop/policy.hpp"
 #include "loop/preferences.hpp"
+#include "loop/random.hpp"
 #include "loop/reward_phase.hpp"
 #include "loop/rlhf_phase.hpp"
+#include "loop/run_reports.hpp"
 #include "loop/samples.hpp"
 #include "loop/token_trace.hpp"
+#include "loop/training_corpus.hpp"
 
 namespace klmesh::loop {
 namespace {
 
-CorpusReport report_of(const Corpus& corpus) {
-  CorpusReport r;
-  r.train_texts = corpus.train.documents();
-  r.train_tokens = static_cast<std::int64_t>(corpus.train.tokens.size());
-  r.validation_tokens = static_cast<std::int64_t>(corpus.validation.tokens.size());
-  r.heldout_texts = corpus.heldout.documents();
-  r.heldout_tokens = static_cast<std::int64_t>(corpus.heldout.tokens.size());
-  r.vocab_size = corpus.vocabulary.size();
-  r.unknown_heldout = unknown_fraction(corpus.heldout);
-  return r;
-}
-
-std::uint64_t fingerprint_of(const Corpus& corpus) {
-  Fingerprint fingerprint;
-  for (std::int64_t word = 0; word < corpus.vocabulary.size(); ++word) {
-    fingerprint.add(corpus.vocabulary.decode(static_cast<std::int32_t>(word)));
+// What stands in for a reward model that was not fitted: random scores, so that phase 3 alone has something to learn.
+void seed_scores(RewardModel& model, std::uint64_t seed) {
+  const RandomStream stream{seed, RandomPurpose::reward_scores, 0};
+  for (std::size_t word = 0; word < model.scores().size(); ++word) {
+    model.scores()[word] = static_cast<float>(2.0 * random_uniform(stream, word) - 1.0);
   }
-  for (const std::string& subject : corpus.subjects) fingerprint.add(subject);
-  for (const TextPart* part : {&corpus.train, &corpus.validation, &corpus.heldout}) {
-    for (const std::int32_t token : part->tokens) fingerprint.add(token);
-    for (const std::int64_t offset : part->offsets) fingerprint.add(offset);
-    for (const std::int32_t subject : part->subject) fingerprint.add(subject);
-  }
-  return fingerprint.value();
-}
-
-// Every rank reads the files itself, and on another node they may be others, or missing.
-Corpus load_agreed_corpus(Mesh& mesh, const TrainConfig& config) {
-  Corpus corpus;
-  const std::exception_ptr failure = failure_of([&] { corpus = load_corpus(config.data, config.seed); });
-  agree(mesh.world(), "the corpus", failure ? 0 : fingerprint_of(corpus), failure);
-  return corpus;
-}
-
-// Log probabilities of single words, add-one smoothed: where the output bias starts.
-std::vector<float> log_unigram(const Corpus& corpus) {
-  const NgramCounts counts(corpus.train, corpus.vocabulary.size());
-  std::vector<float> logs;
-  for (std::int64_t word = 0; word < corpus.vocabulary.size(); ++word) {
-    logs.push_back(static_cast<float>(std::log(counts.unigram(static_cast<std::int32_t>(word), 1.0))));
-  }
-  return logs;
 }
 
 // The state that the phases hand on, and the order they run in.
@@ -76,7 +44,10 @@ class Training {
         corpus_(load_agreed_corpus(mesh, config)),
         engine_(mesh, corpus_.vocabulary.size()),
         policy_(mesh, config.model, corpus_.vocabulary.size(), config.seed, log_unigram(corpus_)),
-        reward_model_(corpus_.vocabulary.size(), config.reward, config.adam) {
+        reward_model_(corpus_.vocabulary.size(), config.reward, config.adam),
+        checkpoints_(mesh, files_.directory, config.checkpoint.keep,
+                     {files_.config_toml, fingerprint_of(corpus_), config.model, corpus_.vocabulary.size()}) {
+    if (config.loop.first_phase > 2) seed_scores(reward_model_, config.seed);
     // Replay first: both may name one file, and the dump empties it.
     if (files_.replay_tokens) {
       const auto read = [&] { replay_.emplace(*files_.replay_tokens, corpus_.vocabulary.size()); };
@@ -86,91 +57,185 @@ class Training {
   }
 
   TrainingSummary run() {
-    summary_.corpus = report_of(corpus_);
-    observer_.corpus_loaded(summary_.corpus);
-    if (config_.loop.first_phase <= 1 && config_.mle.steps > 0) maximise_likelihood();
-    if (config_.loop.first_phase <= 2 && config_.reward.steps > 0) fit_reward_model();
-    if (config_.rlhf.steps > 0) {
-      for (std::size_t arm = 0; arm < config_.rlhf.arms.size(); ++arm) {
-        const Penalty penalty = parse_penalty(config_.rlhf.arms[arm]);
-        if (arm > 0 && files_.record) files_.record->begin_further_arm(name(penalty));
-        run_arm(penalty, arm > 0);
-      }
-    }
+    summary().corpus = report_of(corpus_);
+    observer_.corpus_loaded(summary().corpus);
+    if (files_.resume) resume();
+    run_phases();
     if (files_.record) files_.record->finish();
-    return std::move(summary_);
+    return std::move(summary());
   }
 
  private:
+  TrainingSummary& summary() noexcept { return reports_.summary; }
+  bool stopped() const noexcept { return reports_.summary.stopped.has_value(); }
+
+  void run_phases() {
+    const auto is_ahead = [this](Phase phase) {
+      return at_.phase <= phase && config_.loop.first_phase <= static_cast<int>(phase);
+    };
+    if (is_ahead(Phase::mle) && config_.mle.steps > 0) maximise_likelihood();
+    if (!stopped() && is_ahead(Phase::reward) && config_.reward.steps > 0) fit_reward_model();
+    if (config_.rlhf.steps == 0) return;
+    const auto arms = static_cast<std::int64_t>(config_.rlhf.arms.size());
+    for (std::int64_t arm = at_.phase == Phase::rlhf ? at_.arm : 0; arm < arms && !stopped(); ++arm) run_arm(arm);
+  }
+
   void maximise_likelihood() {
-    observer_.phase_began(Phase::mle, "", config_.mle.steps);
+    const std::int64_t steps = config_.mle.steps;
+    observer_.phase_began(Phase::mle, "", steps);
     const Examples train = make_examples(corpus_.train, config_.model.context);
     const Examples heldout = make_examples(corpus_.heldout, config_.model.context);
     MlePhase phase(mesh_, engine_, policy_, train, config_);
     phase.set_logits_sink(logits_sink(Phase::mle, ""));
-    MleReport report;
-    for (std::int64_t step = 1; step <= config_.mle.steps; ++step) {
+    StateView state{policy_.shard(), {}, {}};
+    state.add("policy", policy_.parameters(), &phase.optimizer());
+    state.add(reward_model_);
+    begin_phase({Phase::mle, 0, "", 0}, phase, state);
+    while (at_.step < steps) {
       StepRecord record = phase.step();
-      const bool last = step == config_.mle.steps;
-      if (last || (config_.mle.evaluate_every > 0 && step % config_.mle.evaluate_every == 0)) {
-        report.heldout = evaluate_heldout(mesh_, engine_, policy_, heldout);
-        record.perplexity_heldout = report.heldout.perplexity;
+      const std::int64_t every = config_.mle.evaluate_every;
+      if (record.step == steps || (every > 0 && record.step % every == 0)) {
+        reports_.heldout = evaluate_heldout(mesh_, engine_, policy_, heldout);
+        record.perplexity_heldout = reports_.heldout.perplexity;
       }
       publish(record);
+      if (!goes_on(steps, state)) return;
     }
     observer_.phase_ended(Phase::mle);
-    report.baselines = fit_baselines(corpus_);
-    observer_.mle_done(report);
-    summary_.mle = report;
-    if (files_.record) files_.record->commit();
+    summary().mle = MleReport{fit_baselines(corpus_), reports_.heldout};
+    observer_.mle_done(*summary().mle);
+    commit_record();
   }
 
   void fit_reward_model() {
-    observer_.phase_began(Phase::reward, "", config_.reward.steps);
+    const std::int64_t steps = config_.reward.steps;
+    observer_.phase_began(Phase::reward, "", steps);
     const Preferences preferences(corpus_, config_.reward, config_.seed);
     RewardPhase phase(mesh_, reward_model_, preferences, config_);
-    for (std::int64_t step = 1; step <= config_.reward.steps; ++step) publish(phase.step());
+    StateView state{policy_.shard(), {}, {}};
+    state.add("policy", policy_.parameters(), nullptr);
+    state.add(reward_model_);
+    begin_phase({Phase::reward, 0, "", 0}, phase, state);
+    while (at_.step < steps) {
+      publish(phase.step());
+      if (!goes_on(steps, state)) return;
+    }
     observer_.phase_ended(Phase::reward);
-    summary_.reward = RewardReport{reward_model_.accuracy(preferences.heldout_pairs()),
-                                   static_cast<std::int64_t>(preferences.heldout_pairs().size())};
-    observer_.reward_done(*summary_.reward);
-    if (files_.record) files_.record->commit();
+    summary().reward = RewardReport{reward_model_.accuracy(preferences.heldout_pairs()),
+                                    static_cast<std::int64_t>(preferences.heldout_pairs().size())};
+    observer_.reward_done(*summary().reward);
+    commit_record();
   }
 
-  void run_arm(Penalty penalty, bool further) {
-    observer_.phase_began(Phase::rlhf, name(penalty), config_.rlhf.steps);
+  void run_arm(std::int64_t arm) {
+    const std::int64_t steps = config_.rlhf.steps;
+    const Penalty penalty = parse_penalty(config_.rlhf.arms[static_cast<std::size_t>(arm)]);
+    const std::string kind(name(penalty));
+    const bool further = arm > 0;
+    if (further && !resuming_ && files_.record) files_.record->begin_further_arm(kind);
+    observer_.phase_began(Phase::rlhf, kind, steps);
     RlhfPhase phase(mesh_, engine_, policy_, reward_model_, penalty, config_, sequence_source(penalty));
-    phase.set_logits_sink(logits_sink(Phase::rlhf, further ? RunRecord::arm_directory(name(penalty)) : ""));
-    ArmReport report;
-    report.penalty = penalty;
-    std::vector<StepRecord> steps;
-    for (std::int64_t step = 1; step <= config_.rlhf.steps; ++step) {
-      steps.push_back(phase.step());
-      report.coverage.add(*steps.back().statistics);
-      publish(steps.back());
+    phase.set_logits_sink(logits_sink(Phase::rlhf, further ? RunRecord::arm_directory(kind) : ""));
+    StateView state{policy_.shard(), {}, {}};
+    state.add("reference", policy_.parameters(), nullptr);
+    state.add("policy", phase.policy().parameters(), &phase.optimizer());
+    state.add(reward_model_);
+    if (!resuming_) reports_.arm = {};
+    reports_.arm.report.penalty = penalty;
+    begin_phase({Phase::rlhf, arm, kind, 0}, phase, state);
+    while (at_.step < steps) {
+      const StepRecord record = phase.step();
+      reports_.arm.add(record);
+      publish(record);
+      if (!goes_on(steps, state)) return;
     }
     observer_.phase_ended(Phase::rlhf);
-    finish_arm(steps, report);
+    ArmReport report = reports_.arm.finished();
     report.samples_before = sample_texts(policy_, mesh_, corpus_.vocabulary, config_);
     report.samples_after = sample_texts(phase.policy(), mesh_, corpus_.vocabulary, config_);
     observer_.arm_done(report);
-    summary_.arms.push_back(std::move(report));
+    summary().arms.push_back(std::move(report));
   }
 
-  static void finish_arm(const std::vector<StepRecord>& steps, ArmReport& report) {
-    constexpr std::size_t kLastSteps = 10;
-    report.first = steps.front();
-    report.last = steps.back();
-    report.kl_min = HUGE_VAL;
-    for (const StepRecord& s : steps) {
-      report.kl_min = std::min(report.kl_min, (*s.statistics)[Quantity::kl_reverse].min);
-      report.kl_max = std::max(report.kl_max, (*s.statistics)[Quantity::kl_reverse].max);
+  // Reads where to go on, and what was recorded until there. The arrays wait for their phase.
+  void resume() {
+    const Restored restored =
+        checkpoints_.open([this](const std::string& why) { observer_.generation_damaged(why); });
+    const auto take_over = [&] {
+      require_position(restored.position);
+      const CorpusReport corpus = summary().corpus;
+      reports_ = reports_of(restored.extras.reports);
+      summary().corpus = corpus;
+      const bool further = restored.position.arm > 0;
+      if (files_.record) files_.record->restore(further ? restored.position.arm_name : "", restored.extras.statistics);
+    };
+    agree(mesh_.world(), "resuming", 0, failure_of(take_over));
+    at_ = restored.position;
+    resuming_ = true;
+    observer_.resumed(at_, restored.generation);
+  }
+
+  // That the configuration has it: settings may have been compared as text, or not at all.
+  void require_position(const RunPosition& position) const {
+    std::int64_t steps = 0;
+    const auto arm = static_cast<std::size_t>(position.arm);
+    if (position.phase == Phase::mle) steps = config_.mle.steps;
+    if (position.phase == Phase::reward) steps = config_.reward.steps;
+    if (position.phase == Phase::rlhf && arm < config_.rlhf.arms.size() &&
+        config_.rlhf.arms[arm] == position.arm_name) {
+      steps = config_.rlhf.steps;
     }
-    const std::size_t count = std::min(kLastSteps, steps.size());
-    for (std::size_t i = steps.size() - count; i < steps.size(); ++i) {
-      report.final_reward += steps[i].reward_mean / static_cast<double>(count);
-      report.final_kl += (*steps[i].statistics)[Quantity::kl_reverse].mean / static_cast<double>(count);
+    if (position.step >= 1 && position.step <= steps) return;
+    throw InvalidData(fmt::format("checkpoint: this run has no {}", to_string(position)));
+  }
+
+  // From its start, or from where the checkpoint left it.
+  template <class AnyPhase>
+  void begin_phase(RunPosition start, AnyPhase& phase, const StateView& state) {
+    if (!std::exchange(resuming_, false)) {
+      at_ = std::move(start);
+      return;
     }
+    checkpoints_.restore(state);
+    phase.resume_at(at_.step);
+  }
+
+  void publish(const StepRecord& record) {
+    at_.step = record.step;
+    if (files_.record) files_.record->add(record);
+    observer_.step_done(record);
+  }
+
+  // What a step ends with: a generation where one is due, or where any rank was asked to stop.
+  bool goes_on(std::int64_t steps, const StateView& state) {
+    const bool stop = stop_agreed();
+    const std::int64_t every = config_.checkpoint.every;
+    const bool due = at_.step == steps || (every > 0 && at_.step % every == 0);
+    const std::string generation = stop || due ? checkpoint(state) : "";
+    if (stop) summary().stopped = StopPoint{at_, generation};
+    return !stop;
+  }
+
+  bool stop_agreed() {
+    std::vector<std::uint64_t> stop{files_.stop_requested && files_.stop_requested() ? 1u : 0u};
+    mesh_.world().all_reduce({}, stop);
+    return stop.front() != 0;
+  }
+
+  // The statistics first: they then never lack what a generation has.
+  std::string checkpoint(const StateView& state) {
+    if (!checkpoints_.enabled()) return "";
+    agree(mesh_.world(), "statistics", 0, failure_of([this] { commit_record(); }));
+    StateExtras extras;
+    extras.reports = to_words(reports_);
+    if (files_.record) extras.statistics = files_.record->state();
+    std::string generation = checkpoints_.write(at_, state, extras);
+    observer_.generation_written(at_, generation);
+    return generation;
+  }
+
+  void commit_record() {
+    if (files_.record) files_.record->commit();
   }
 
   // Dumps the step that was asked for, if it is in this phase.
@@ -195,11 +260,6 @@ class Training {
     };
   }
 
-  void publish(const StepRecord& record) {
-    if (files_.record) files_.record->add(record);
-    observer_.step_done(record);
-  }
-
   Mesh& mesh_;
   const TrainConfig& config_;
   TrainingFiles files_;
@@ -208,9 +268,12 @@ class Training {
   Engine engine_;
   Policy policy_;
   RewardModel reward_model_;
+  Checkpoints checkpoints_;
   std::optional<TokenDump> dump_;
   std::optional<TokenReplay> replay_;
-  TrainingSummary summary_;
+  RunPosition at_;         // the last step that is done
+  bool resuming_ = false;  // until the phase of the checkpoint has taken its state over
+  RunReports reports_;
 };
 
 }  // namespace

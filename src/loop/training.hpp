@@ -2,58 +2,19 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
-#include <vector>
+#include <string_view>
 
 #include "klmesh/mesh.hpp"
-#include "loop/baselines.hpp"
-#include "loop/coverage.hpp"
-#include "loop/heldout.hpp"
 #include "loop/logits_dump.hpp"
-#include "loop/penalty.hpp"
 #include "loop/run_record.hpp"
 #include "loop/step_record.hpp"
 #include "loop/train_config.hpp"
+#include "loop/training_report.hpp"
 
 namespace klmesh::loop {
-
-struct CorpusReport {
-  std::int64_t train_texts = 0, train_tokens = 0;
-  std::int64_t validation_tokens = 0;
-  std::int64_t heldout_texts = 0, heldout_tokens = 0;
-  std::int64_t vocab_size = 0;
-  double unknown_heldout = 0;  ///< fraction of held-out tokens that are <unk>
-};
-
-struct MleReport {
-  Baselines baselines{};
-  HeldoutReport heldout;
-};
-
-struct RewardReport {
-  double accuracy = 0;  ///< on held-out pairs, whose texts were not trained on
-  std::int64_t pairs = 0;
-};
-
-/// One arm of phase 3.
-struct ArmReport {
-  Penalty penalty = Penalty::none;
-  StepRecord first, last;
-  double kl_max = 0, kl_min = 0;  ///< extremes over steps of the smallest and largest token KL
-  double final_reward = 0;        ///< mean over the last steps (at most 10)
-  double final_kl = 0;            ///< the same, nats a token
-  BiasCoverage coverage;
-  std::vector<std::string> samples_before, samples_after;  ///< the same noise, before and after training
-};
-
-/// Everything the summary of a run says. Parts that were not run are absent.
-struct TrainingSummary {
-  CorpusReport corpus;
-  std::optional<MleReport> mle;
-  std::optional<RewardReport> reward;
-  std::vector<ArmReport> arms;
-};
 
 /// Hears what happens, on the rank that has one. Default: says nothing.
 class TrainingObserver {
@@ -67,6 +28,12 @@ class TrainingObserver {
   virtual void mle_done(const MleReport&) {}
   virtual void reward_done(const RewardReport&) {}
   virtual void arm_done(const ArmReport&) {}
+  /// A checkpoint generation is in place. @param directory of the generation
+  virtual void generation_written(const RunPosition&, std::string_view /*directory*/) {}
+  /// A generation can't be used, and the one before it is tried. @param why names the file
+  virtual void generation_damaged(std::string_view /*why*/) {}
+  /// The run goes on after this position. Called after corpus_loaded().
+  virtual void resumed(const RunPosition&, std::string_view /*directory*/) {}
 };
 
 struct TrainingFiles {
@@ -74,11 +41,22 @@ struct TrainingFiles {
   std::optional<std::string> dump_tokens, replay_tokens;
   /// Writes logits-<phase>-<step>.h5 into `directory`, or into its arm-<kind> for further arms.
   std::optional<LogitsDumpRequest> dump_logits;
+  /// RUN: where gen-<n> go. Rank 0's counts, and all ranks must see it. Empty: no checkpoints.
   std::string directory;
+  /// Of rank 0, paths included, one assignment a line: kept in checkpoints, and compared when a run is resumed.
+  std::string config_toml{};
+  /// Goes on from the newest whole generation in `directory`. Equal on all ranks.
+  bool resume = false;
+  /// Asked on every rank after every step; may be null. If it is true on one, all stop after that step.
+  std::function<bool()> stop_requested{};
 };
 
-/// Runs all phases from config.loop.first_phase on. Collective over the world of the mesh.
-/// @throws InvalidData, InputNotFound, IoError, CommunicationError as its parts do
+/// Runs all phases from config.loop.first_phase on, or from a checkpoint on. Collective over the world of the mesh.
+///
+/// A run that was stopped and resumed records the same numbers as one that was not, bit for bit, on every mesh of whole
+/// subtrees. If stop_requested() becomes true the step is finished, a generation is written and the summary's `stopped`
+/// says where.
+/// @throws InvalidData, InputNotFound, IoError, CommunicationError as its parts do; see Checkpoints::open()
 TrainingSummary run_training(Mesh& mesh, const TrainConfig& config, TrainingFiles files, TrainingObserver& observer);
 
 }  // namespace klmesh::loop

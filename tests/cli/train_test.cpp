@@ -150,6 +150,30 @@ TEST_P(FirstPhase, TheSameRecordOnEveryMesh) {
 
 INSTANTIATE_TEST_SUITE_P(OneTwoThree, FirstPhase, ::testing::Values(1, 2, 3));
 
+TEST_F(Train, StopsOnASignalAndGoesOnOnAnotherMesh) {
+  const std::string longer = "--set mle.steps=400 --set mle.evaluate_every=0 --set checkpoint.every=50";
+  ASSERT_EQ(train("1x1", "whole", longer).code, 0);
+  const std::string stop = path("stop");
+  const Result stopped = run(fmt::format(
+      "bash -c '{} train {} --run {} {} & pid=$!; until grep -q . {}/progress.jsonl 2>/dev/null; do sleep 0.02; done; "
+      "kill -USR1 $pid; wait $pid'",
+      KLMESH_PROGRAM, config_, stop, longer, stop));
+  EXPECT_EQ(stopped.code, 0) << stopped.err;
+  ASSERT_THAT(stopped.out, HasSubstr("# stopped at phase 1 step "));
+  EXPECT_THAT(stopped.out, HasSubstr("resume with: klmesh train --resume " + stop));
+
+  const Result resumed = run(fmt::format("{} -n 2 {} train --resume {} --mesh 1x2", KLMESH_MPIEXEC, KLMESH_PROGRAM, stop));
+  EXPECT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_THAT(resumed.out, HasSubstr("# resumed after phase 1 step "));
+  expect_same_record("stop", "whole");
+
+  const Result other = run(fmt::format("{} train --resume {} --set rlhf.beta=9", KLMESH_PROGRAM, stop));
+  EXPECT_EQ(other.code, 65);
+  EXPECT_THAT(other.err, HasSubstr("rlhf.beta"));
+  EXPECT_EQ(run(fmt::format("{} train --resume {}", KLMESH_PROGRAM, path("nowhere"))).code, 66);
+  EXPECT_EQ(run(fmt::format("{} train --resume {} --run {}", KLMESH_PROGRAM, stop, path("other"))).code, 64);
+}
+
 TEST_F(Train, ReplayedTokensReproduceTheRun) {
   ASSERT_EQ(train("1x1", "sampled", "--dump-tokens " + path("tokens")).code, 0);
   // Another mesh, and a dump over the very file that is replayed.

@@ -144,5 +144,35 @@ TEST_F(RunRecordTest, ADirectoryThatCannotBeWrittenIsNamed) {
   EXPECT_THAT(message_of<IoError>([&] { run.begin_further_arm("none"); }), ::testing::HasSubstr("arm-none"));
 }
 
+TEST_F(RunRecordTest, GoesOnAfterRestoredRowsAndForgetsLaterLines) {
+  RunRecord run = make();
+  for (int step = 1; step <= 2; ++step) run.add(record_of(Phase::rlhf, step));
+  const std::vector<double> state = run.state();
+  run.add(record_of(Phase::rlhf, 3));
+  run.begin_further_arm("none");
+  run.add(record_of(Phase::rlhf, 1));
+  const std::vector<double> arm_state = run.state();
+  run.add(record_of(Phase::rlhf, 2));
+  run.finish();
+
+  RunRecord arm = make();
+  arm.restore("none", arm_state);
+  arm.add(record_of(Phase::rlhf, 4));
+  arm.finish();
+  EXPECT_THAT(column("step", "arm-none/"), ::testing::ElementsAre(1, 4));
+  EXPECT_EQ(lines(directory_.path("arm-none/progress.jsonl")).size(), 2u);
+  EXPECT_THAT(column("step"), ::testing::ElementsAre(1, 2, 3));
+
+  RunRecord back = make();
+  back.restore("", state);
+  back.add(record_of(Phase::rlhf, 5));
+  back.begin_further_arm("none");
+  back.finish();
+  EXPECT_THAT(column("step"), ::testing::ElementsAre(1, 2, 5));
+  EXPECT_EQ(lines(directory_.path("progress.jsonl")).size(), 3u);
+  EXPECT_EQ(lines(directory_.path("progress.jsonl")).back()["step"], 5);
+  EXPECT_TRUE(lines(directory_.path("arm-none/progress.jsonl")).empty());
+}
+
 }  // namespace
 }  // namespace klmesh::loop

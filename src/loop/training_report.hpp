@@ -1,0 +1,72 @@
+// What a training run says of itself when it ends.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "loop/baselines.hpp"
+#include "loop/coverage.hpp"
+#include "loop/heldout.hpp"
+#include "loop/penalty.hpp"
+#include "loop/step_record.hpp"
+
+namespace klmesh::loop {
+
+struct CorpusReport {
+  std::int64_t train_texts = 0, train_tokens = 0;
+  std::int64_t validation_tokens = 0;
+  std::int64_t heldout_texts = 0, heldout_tokens = 0;
+  std::int64_t vocab_size = 0;
+  double unknown_heldout = 0;  ///< fraction of held-out tokens that are <unk>
+};
+
+struct MleReport {
+  Baselines baselines{};
+  HeldoutReport heldout;
+};
+
+struct RewardReport {
+  double accuracy = 0;  ///< on held-out pairs, whose texts were not trained on
+  std::int64_t pairs = 0;
+};
+
+/// One arm of phase 3.
+struct ArmReport {
+  Penalty penalty = Penalty::none;
+  StepRecord first, last;
+  double kl_max = 0, kl_min = 0;  ///< extremes over steps of the smallest and largest token KL
+  double final_reward = 0;        ///< mean over the last steps (at most 10)
+  double final_kl = 0;            ///< the same, nats a token
+  BiasCoverage coverage;
+  std::vector<std::string> samples_before, samples_after;  ///< the same noise, before and after training
+};
+
+/// Where a run is: `step` steps of this phase, in phase 3 of this arm, are done.
+struct RunPosition {
+  Phase phase = Phase::mle;
+  std::int64_t arm = 0;  ///< which of rlhf.arms, from 0
+  std::string arm_name;  ///< the penalty's name in phase 3, else empty
+  std::int64_t step = 0;
+};
+
+/// "phase 3 (exact_reward) step 17"
+std::string to_string(const RunPosition& position);
+
+/// Where a run stopped because it was asked to.
+struct StopPoint {
+  RunPosition position;
+  std::string generation;  ///< directory of the checkpoint it can go on from; empty if the run writes none
+};
+
+/// Everything the summary of a run says. Parts that were not run are absent.
+struct TrainingSummary {
+  CorpusReport corpus;
+  std::optional<MleReport> mle;
+  std::optional<RewardReport> reward;
+  std::vector<ArmReport> arms;
+  std::optional<StopPoint> stopped;  ///< the run is not finished
+};
+
+}  // namespace klmesh::loop
