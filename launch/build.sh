@@ -15,7 +15,8 @@ if command -v ccache >/dev/null; then
 fi
 options=(
   -DCMAKE_BUILD_TYPE="${KLMESH_BUILD_TYPE:-Release}" -DCMAKE_CXX_COMPILER_LAUNCHER="$launcher"
-  -DKLMESH_BUILD_TESTS="$1" -DKLMESH_CUDA="${KLMESH_CUDA:-OFF}" --no-warn-unused-cli
+  -DCMAKE_CUDA_COMPILER_LAUNCHER="$launcher"
+  -DKLMESH_BUILD_TESTS="$1" -DKLMESH_CUDA="${KLMESH_CUDA:-AUTO}" --no-warn-unused-cli
 )
 # An existing build directory keeps its generator.
 [[ -f $build/CMakeCache.txt ]] || options+=(-G Ninja)

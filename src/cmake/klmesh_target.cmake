@@ -24,11 +24,20 @@ function(klmesh_layer name)
   endif()
 endfunction()
 
-# No contraction of a*b+c: the error-free transformations and the reproducibility of bits depend on it.
+# No contraction of a*b+c, on the device neither: the error-free transformations and the reproducibility of bits depend on
+# it. Kernels say fma where they mean it.
 # Source paths in messages are relative: nothing installed names the tree it was built from.
 function(klmesh_compile_options target)
   target_compile_features(${target} PUBLIC cxx_std_20)
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
-                                           -ffp-contract=off -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=
-                                           $<$<BOOL:${KLMESH_WERROR}>:-Werror>)
+  set(warnings -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion)
+  list(JOIN warnings "," host_warnings)
+  set(host_options -ffp-contract=off -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
+  list(JOIN host_options "," cuda_host_options)
+  target_compile_options(${target} PRIVATE
+    "$<$<COMPILE_LANGUAGE:C,CXX>:${warnings};-Wpedantic;${host_options}>"
+    "$<$<COMPILE_LANGUAGE:CUDA>:-fmad=false;-Xcompiler=${host_warnings};-Xcompiler=${cuda_host_options}>")
+  if(KLMESH_WERROR)
+    target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:C,CXX>:-Werror>"
+                                             "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>")
+  endif()
 endfunction()
