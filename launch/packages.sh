@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# packages.sh [TESTS]: installs the Debian packages that building needs, and with TESTS = ON those of the tests.
+# packages.sh [TESTS] [PACKAGES...]: installs the Debian packages that building needs, with TESTS = ON those of the tests,
+# and further ones.
 # Does nothing, and needs no rights, if all are there.
 set -euo pipefail
 
@@ -13,6 +14,7 @@ packages=(
 if [[ ${1:-OFF} == ON ]]; then
   packages+=(libgtest-dev libgmock-dev python3-h5py)
 fi
+packages+=("${@:2}")
 
 missing=()
 for package in "${packages[@]}"; do

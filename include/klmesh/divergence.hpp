@@ -9,12 +9,13 @@
 
 namespace klmesh {
 
-/// What a second pass over a row's logits needs of the first: four doubles.
+/// What a later pass over a row's logits needs of earlier ones: the second stage and the gradient.
 struct RowNormalizer {
   double lse_policy = 0;      ///< A: log pi_v = a_v - A
   double lse_difference = 0;  ///< B - A, accurate even where it is tiny: log(ref_v / pi_v) = (b_v - a_v) - (B - A)
   double kl_reverse = 0;
   double entropy_policy = 0;
+  double kl_policy_mixture = 0;  ///< KL[pi || (pi + ref) / 2], of the second stage; NaN before it
 };
 
 /// Everything known about one token position, in nats. Values that were not asked for, or need a target where there
@@ -37,6 +38,7 @@ struct TokenStats {
   double total_variation = 0;              ///< half the L1 distance
   double same_top = 0;                     ///< 1 if the largest logit is the same token, else 0
   double jensen_shannon = 0;               ///< weights 1/2; nats
+  double renyi = 0;                        ///< D_alpha[pi || ref], of the alpha that was asked for; nats
   double lse_reference = 0;                ///< B = logsumexp(reference logits)
   RowNormalizer normalizer;
   std::uint32_t flags = 0;  ///< RowFlag bits
@@ -49,7 +51,7 @@ struct TokenStats {
   }
   /// A target out of range, or of probability 0 under the policy that is said to have sampled it.
   KLMESH_HD bool invalid_target() const noexcept {
-    return (flags & kTargetOutOfRange) != 0 || logp_policy == -std::numeric_limits<double>::infinity();
+    return (flags & kTargetOutOfRange) != 0 || logp_policy == -HUGE_VAL;
   }
 };
 
@@ -66,5 +68,19 @@ TokenStats finish(const RowPartial& row, bool has_target);
 /// chi squares are +inf where a support is missing (RowFlag says so), and where they overflow.
 /// @param token what finish() returned for the same row
 void finish_extended(const ExtendedPartial& row, TokenStats& token);
+
+/// Whether a Renyi divergence of this order can be asked for: finite, > 0, and 1 or at least 1e-6 away from it. What
+/// lies between could not keep its digits, as the logarithm of a sum near 1 is divided by alpha - 1.
+bool is_renyi_order(double alpha) noexcept;
+
+/// Adds the Renyi divergence D_alpha[pi || ref] = ln(sum pi^alpha ref^(1 - alpha)) / (alpha - 1); kl_reverse for
+/// alpha = 1.
+///
+/// alpha > 1: +inf where pi > 0 = ref for some column. alpha < 1: +inf for disjoint supports alone. Exactly 0 for
+/// identical rows; the error is some 1e-15 max(1, |lse|) / |alpha - 1|.
+/// @param alpha is_renyi_order()
+/// @param row   partial of the whole vocabulary, summed with the same alpha; not looked at for alpha = 1
+/// @param token what finish() returned for the same row
+void finish_renyi(const ExtendedPartial& row, double alpha, TokenStats& token);
 
 }  // namespace klmesh

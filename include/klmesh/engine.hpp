@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
+#include "klmesh/device_step_sums.hpp"
 #include "klmesh/divergence.hpp"
 #include "klmesh/logits.hpp"
 #include "klmesh/mesh.hpp"
@@ -14,6 +16,8 @@
 
 namespace klmesh {
 
+class Backend;
+
 /// How partials travel. Both give the same bits.
 enum class Schedule {
   automatic,  ///< gather for few rows x parts, by_rows for many
@@ -22,9 +26,14 @@ enum class Schedule {
 };
 
 struct EvaluateOptions {
-  QuantitySet quantities = QuantitySet::core;  ///< all: two more doubles a row travel in a second exchange
+  /// all: three more doubles a row travel in a second exchange. On the CPU, core sums f32, f16 and bf16 logits in fp32
+  /// lanes, all (and renyi_alpha) in fp64: the core quantities of the two agree within the bars, not in the last bits
+  QuantitySet quantities = QuantitySet::core;
   Schedule schedule = Schedule::automatic;
-  bool gradient_follows = true;  ///< by_rows: every rank gets the four doubles a row that gradient() needs
+  bool gradient_follows = true;  ///< by_rows: every rank gets what gradient() needs: four doubles a row, five with all
+  /// TokenStats::renyi is computed for it, in whatever set. Finite, > 0; 1 (which is kl_reverse), or at least 1e-6
+  /// away from it
+  std::optional<double> renyi_alpha = std::nullopt;
 };
 
 /// Rows [begin, end) of a batch.
@@ -70,9 +79,9 @@ class Engine {
   /// @param tokens (rows) output, the same bits on all ranks of the group; masked rows are zero. In the schedule
   ///               by_rows, rows that are not owned_rows() hold what gradient() needs alone, and NaN
   /// @param stream host_stream: complete on return
-  /// Cost: one read of both shards; one exchange of 104 bytes a row (176 with all quantities). With all quantities
-  /// also a second read, and an exchange of 16 bytes a row.
-  /// @throws InvalidArgument on every rank of the group, if shapes are wrong
+  /// Cost: one read of both shards; one exchange of 104 bytes a row (192 with all quantities, or a Renyi divergence).
+  /// With all quantities also a second read, and an exchange of 24 bytes a row.
+  /// @throws InvalidArgument on every rank of the group, if shapes or options are wrong
   /// @throws InvalidData on every rank of the group, if its ranks disagree about rows, inputs or options
   void evaluate(const LogitsView& policy, const LogitsView& reference, const RowInputs& inputs,
                 const EvaluateOptions& options, std::span<TokenStats> tokens, StreamRef stream);
@@ -90,8 +99,8 @@ class Engine {
   /// @param scales weights per row; masked and invalid rows get zero gradient whatever their scales
   /// @param output may be the policy logits themselves
   /// Cost: one read of both shards, one write.
-  /// @throws InvalidArgument on every rank of the group, if shapes are wrong, or kl_reverse is weighted in a row where
-  ///         it is infinite
+  /// @throws InvalidArgument on every rank of the group, if shapes are wrong; if kl_reverse is weighted in a row where
+  ///         it is infinite; or jensen_shannon in a row that was not evaluated with QuantitySet::all
   void gradient(const LogitsView& policy, const LogitsView& reference, const RowInputs& inputs,
                 std::span<const TokenStats> tokens, const RowScales& scales, const GradientView& output,
                 StreamRef stream);
@@ -107,8 +116,24 @@ class Engine {
   /// @param skip_invalid report rows with invalid logits in `invalid_rows` instead; targets still fail
   StepStatistics reduce(const StepSums& sums, bool skip_invalid = false);
 
+  /// Sums in the memory of the engine's device; nothing is added yet.
+  /// @param sequences, quantities as StepSums takes them
+  /// @throws InvalidArgument if this is an engine of the host
+  DeviceStepSums make_device_sums(std::int64_t sequences = 0, QuantitySet quantities = QuantitySet::core);
+  /// Sums of no token again. Enqueued.
+  void clear(DeviceStepSums& sums, StreamRef stream);
+  /// accumulate() on the device: enqueued, nothing is copied.
+  void accumulate(std::span<const TokenStats> tokens, const RowInputs& inputs, DeviceStepSums& sums, StreamRef stream);
+  /// reduce() of sums on the device: one grouped integer exchange, one copy to the host. The one call of the device's
+  /// path that waits for the stream. `sums` stays as it is.
+  /// @throws as reduce(); as DeviceMesh::wait()
+  StepStatistics reduce(DeviceStepSums& sums, bool skip_invalid, StreamRef stream);
+
  private:
   struct Impl;
+  friend Engine make_engine(Mesh& mesh, const VocabShard& shard, std::unique_ptr<Backend> backend);
+  explicit Engine(std::unique_ptr<Impl> impl) noexcept;
+
   std::unique_ptr<Impl> impl_;
 };
 

@@ -49,6 +49,12 @@ class Hdf5Error : public IoError {
   using IoError::IoError;
 };
 
+/// A call into the CUDA run time failed, or a kernel did.
+class CudaError : public Error {
+ public:
+  using Error::Error;
+};
+
 /// A peer was lost, or communication failed. The communicator is unusable afterwards.
 class CommunicationError : public Error {
  public:
@@ -57,6 +63,12 @@ class CommunicationError : public Error {
 
 /// An MPI call returned an error.
 class MpiError : public CommunicationError {
+ public:
+  using CommunicationError::CommunicationError;
+};
+
+/// An NCCL call failed, or a communicator of NCCL's did later.
+class NcclError : public CommunicationError {
  public:
   using CommunicationError::CommunicationError;
 };

@@ -1,4 +1,4 @@
-// The sums that chi-square, Hellinger and same-top need beyond a RowPartial, and how two runs of columns merge.
+// The sums that chi-square, Hellinger, Renyi and same-top need beyond a RowPartial, and how two runs of columns merge.
 #pragma once
 
 #include <cmath>
@@ -30,17 +30,18 @@ KLMESH_HD inline ScaledSum merge(ScaledSum left, ScaledSum right) {
   return {scaled(left) + scaled(right), exponent};
 }
 
-/// Sums over a run of columns of one row, from the logits themselves: 72 bytes beside the 96 of the core.
+/// Sums over a run of columns of one row, from the logits themselves: 88 bytes beside the 104 of the core.
 struct ExtendedPartial {
   ScaledSum policy_squared;     ///< sum e^(2a - b): chi_square
   ScaledSum reference_squared;  ///< sum e^(2b - a): chi_square_reference_policy
   ScaledSum geometric;          ///< sum e^((a + b) / 2): hellinger
+  ScaledSum renyi;              ///< sum e^(alpha a + (1 - alpha) b), where a Renyi divergence was asked for
   double top_policy = -std::numeric_limits<double>::infinity();
   double top_reference = -std::numeric_limits<double>::infinity();
   std::int32_t top_policy_column = -1;
   std::int32_t top_reference_column = -1;
 };
-static_assert(sizeof(ExtendedPartial) == 72);
+static_assert(sizeof(ExtendedPartial) == 88);
 
 /// Merges disjoint runs of columns; `left` holds the lower columns. Fold along the slice tree, as RowPartial.
 KLMESH_HD inline ExtendedPartial merge(const ExtendedPartial& left, const ExtendedPartial& right) {
@@ -48,6 +49,7 @@ KLMESH_HD inline ExtendedPartial merge(const ExtendedPartial& left, const Extend
   merged.policy_squared = merge(left.policy_squared, right.policy_squared);
   merged.reference_squared = merge(left.reference_squared, right.reference_squared);
   merged.geometric = merge(left.geometric, right.geometric);
+  merged.renyi = merge(left.renyi, right.renyi);
   const bool policy_right = right.top_policy > left.top_policy;
   const bool reference_right = right.top_reference > left.top_reference;
   merged.top_policy = policy_right ? right.top_policy : left.top_policy;

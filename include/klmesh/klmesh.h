@@ -225,12 +225,14 @@ typedef struct klmesh_token {
   double total_variation;                /**< half the L1 distance */
   double same_top;                       /**< 1 if the largest logit is the same token, else 0 */
   double jensen_shannon;                 /**< weights 1/2; nats */
+  double renyi;                          /**< D_alpha[policy || reference] of the alpha asked for; nats */
   double lse_reference;                  /**< logsumexp of the reference logits */
   /* What klmesh_gradient() reads: pass it on unchanged. */
   double lse_policy;                /**< logsumexp of the policy logits */
   double lse_difference;            /**< lse_reference - lse_policy, accurate where it is tiny */
   double normalizer_kl_reverse;     /**< there in rows that are not owned, too */
   double normalizer_entropy_policy; /**< there in rows that are not owned, too */
+  double normalizer_kl_mixture;     /**< KL[pi || (pi + ref) / 2], with KLMESH_ALL; there in all rows, too */
   uint32_t flags;                   /**< KLMESH_POLICY_HAS_MASS ... */
   int32_t invalid_column;           /**< first NaN or +inf (global index), or INT32_MAX */
 } klmesh_token;
@@ -254,6 +256,8 @@ typedef struct klmesh_evaluate_options {
   int32_t schedule;    /**< KLMESH_AUTOMATIC, KLMESH_GATHER or KLMESH_BY_ROWS */
   int32_t values_only; /**< 1: no klmesh_gradient() follows, which saves an exchange in KLMESH_BY_ROWS */
   int32_t reserved;    /**< 0 */
+  double renyi_alpha;  /**< order of klmesh_token.renyi, which is computed in either set: > 0, and 1 or at least 1e-6
+                            away from it; 0: none */
 } klmesh_evaluate_options;
 
 /** Computes the values of every row. Collective over the vocabulary group.
@@ -265,9 +269,10 @@ typedef struct klmesh_evaluate_options {
  * @param token_size  sizeof(klmesh_token): the distance of the entries in bytes
  * @param token_count must be the rows of the logits
  * @param stream      NULL: the call is complete on return; GPU back ends take a `cudaStream_t`
- * Cost: one read of both shards; one exchange of 104 bytes a row (KLMESH_ALL: two reads, 192 bytes in all).
+ * Cost: one read of both shards; one exchange of 104 bytes a row (192 with renyi_alpha; KLMESH_ALL: two reads, two
+ * exchanges, 216 bytes in all).
  * Rows with NaN or with a target out of range are no error here: they fail in klmesh_sums_reduce().
- * @return INVALID_ARGUMENT on every rank of the group, if shapes or types are wrong on one; INVALID_DATA on every
+ * @return INVALID_ARGUMENT on every rank of the group, if shapes, types or options are wrong on one; INVALID_DATA on every
  *         rank of the group, if they disagree about rows, inputs or options */
 KLMESH_API klmesh_status klmesh_evaluate(klmesh_engine* engine, const klmesh_logits* policy,
                                          const klmesh_logits* reference, const klmesh_row_inputs* inputs,
@@ -282,17 +287,19 @@ typedef struct klmesh_row_scales {
   const double* kl_forward;
   const double* logp_policy; /**< of log pi(y); needs targets */
   const double* entropy_policy;
+  const double* jensen_shannon; /**< needs rows that were evaluated with KLMESH_ALL */
 } klmesh_row_scales;
 
 /** Writes or adds, with respect to this shard's policy logits as they lie in memory (before their scale), the gradient
- * of  sum over rows of  kl_reverse KL[pi||ref] + kl_forward KL[ref||pi] + logp_policy log pi(y) + entropy_policy H(pi).
+ * of  sum over rows of  kl_reverse KL[pi||ref] + kl_forward KL[ref||pi] + logp_policy log pi(y) + entropy_policy H(pi)
+ * + jensen_shannon JS(pi, ref).
  *
  * Collective over the vocabulary group, for the agreement alone. Masked and invalid rows get zero.
  * @param policy, reference, inputs as in the klmesh_evaluate() that filled `tokens`
  * @param tokens (token_count) with entries `token_size` bytes apart
  * Cost: one read of both shards, one write.
- * @return INVALID_ARGUMENT on every rank of the group, if shapes are wrong, or kl_reverse is weighted in a row where
- *         it is infinite */
+ * @return INVALID_ARGUMENT on every rank of the group, if shapes are wrong, kl_reverse is weighted in a row where it
+ *         is infinite, or jensen_shannon in a row that was not evaluated with KLMESH_ALL */
 KLMESH_API klmesh_status klmesh_gradient(klmesh_engine* engine, const klmesh_logits* policy,
                                          const klmesh_logits* reference, const klmesh_row_inputs* inputs,
                                          const klmesh_token* tokens, size_t token_size, int64_t token_count,
@@ -325,9 +332,10 @@ enum {
   KLMESH_HELLINGER = 18,
   KLMESH_JENSEN_SHANNON = 19,
   KLMESH_TOTAL_VARIATION = 20,
-  KLMESH_SAME_TOP = 21
+  KLMESH_SAME_TOP = 21,
+  KLMESH_RENYI = 22 /**< with renyi_alpha alone */
 };
-#define KLMESH_QUANTITIES 22
+#define KLMESH_QUANTITIES 23
 
 /** "kl_reverse" and so on, as in files; NULL if there is no such quantity. */
 KLMESH_API const char* klmesh_quantity_name(int32_t quantity);
@@ -335,7 +343,7 @@ KLMESH_API const char* klmesh_quantity_name(int32_t quantity);
 /** Exact sums over tokens: any order, any split over ranks gives the same bits. */
 typedef struct klmesh_sums klmesh_sums;
 
-/** @param sequences  number of dense sequence ids of the step, equal on all ranks; 0: no clustered errors. 9 to 12 KB
+/** @param sequences  number of dense sequence ids of the step, equal on all ranks; 0: no clustered errors. 9 to 13 KB
  *                    for each
  * @param quantities KLMESH_CORE or KLMESH_ALL */
 KLMESH_API klmesh_status klmesh_sums_create(int64_t sequences, int32_t quantities, klmesh_sums** sums);
@@ -374,7 +382,9 @@ typedef struct klmesh_quantity_statistics {
   double standard_deviation;
   double standard_error;           /**< tokens as if independent */
   double standard_error_clustered; /**< by sequence: the one to quote */
-  double reserved[4];              /**< 0 */
+  double sequence_mean;            /**< mean over sequences of each one's mean over its tokens */
+  double sequence_sum;             /**< mean over sequences of each one's sum over its tokens */
+  double reserved[2];              /**< 0 */
 } klmesh_quantity_statistics;
 
 /** Statistics of a step, over all ranks. */

@@ -67,12 +67,14 @@ struct RowInputs {
 /// Weight of each differentiable quantity in the objective, row by row. Empty means 0 everywhere.
 ///
 /// gradient() forms, in one pass, d/d(policy logits in memory, before their scale) of
-/// sum over rows of kl_reverse*KL[pi||ref] + kl_forward*KL[ref||pi] + logp_policy*log pi(y) + entropy_policy*H(pi).
+/// sum over rows of kl_reverse*KL[pi||ref] + kl_forward*KL[ref||pi] + logp_policy*log pi(y) + entropy_policy*H(pi)
+/// + jensen_shannon*JS(pi, ref).
 struct RowScales {
   std::span<const double> kl_reverse;
   std::span<const double> kl_forward;
   std::span<const double> logp_policy;
   std::span<const double> entropy_policy;
+  std::span<const double> jensen_shannon = {};  ///< needs rows that were evaluated with QuantitySet::all
 };
 
 }  // namespace klmesh

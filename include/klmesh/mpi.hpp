@@ -8,6 +8,8 @@
 
 #include "klmesh/communicator.hpp"
 #include "klmesh/mesh.hpp"
+#include "klmesh/placement.hpp"
+#include "klmesh/operation_log.hpp"
 
 namespace klmesh {
 
@@ -17,7 +19,10 @@ namespace klmesh {
 /// state, but should end with MPI_Abort: MPI_Finalize waits for peers that are gone.
 struct CommunicatorOptions {
   /// Seconds, for every single exchange; must be positive. Need not be equal on all ranks.
+  /// Time during which this process was stopped (suspended jobs) does not count.
   std::chrono::duration<double> deadline{300.0};
+  /// Told of every operation, for a watchdog; may be null. Borrowed: must outlive the communicators.
+  OperationLog* log = nullptr;
 };
 
 /// Borrows `comm`: duplicates it, and sets MPI_ERRORS_RETURN on the duplicate alone. Collective over `comm`.
@@ -30,7 +35,8 @@ std::unique_ptr<Communicator> borrow_communicator(MPI_Comm comm, const Communica
 
 /// Borrows `world` and splits it into a BxV mesh. Collective over `world`.
 /// @throws InvalidArgument on every rank, unless shape.ranks() is the size of `world` and 1 <= V <= 64;
-///         InvalidData on every rank, if the shapes differ; as borrow_communicator() does
+///         InvalidData on every rank, if the shapes or the versions of this library differ, naming values and
+///         ranks; as borrow_communicator() does
 Mesh borrow_mesh(MPI_Comm world, MeshShape shape, const CommunicatorOptions& options = {});
 
 /// Borrows a trainer's own groups: its tensor-parallel group, and the group over which rows are split (data x
@@ -38,11 +44,15 @@ Mesh borrow_mesh(MPI_Comm world, MeshShape shape, const CommunicatorOptions& opt
 /// Collective over the union of the groups, which must form a full grid: the vocabulary part of a rank is its
 /// rank in `vocab`, the batch part its rank in `batch`. The world has no communicator of its own: its
 /// operations are one in the vocabulary group and one in the batch group.
-/// @throws InvalidArgument on every rank of a group whose members do not form a grid, or if V > 64; as
+/// @throws InvalidArgument on every rank of a group whose members do not form a grid, or if V > 64;
+///         InvalidData on every rank of a row or column whose versions of this library differ; as
 ///         borrow_communicator() does
 Mesh borrow_mesh(MPI_Comm vocab, MPI_Comm batch, const CommunicatorOptions& options = {});
 
 /// The default shape for the ranks of `world`: see default_mesh_shape(). Collective over `world`.
-MeshShape default_mesh_shape(MPI_Comm world);
+MeshShape default_mesh_shape(MPI_Comm world, const CommunicatorOptions& options = {});
+
+/// This rank among those of its node: the ranks that share its memory. Collective over `world`.
+NodePlacement node_placement(MPI_Comm world, const CommunicatorOptions& options = {});
 
 }  // namespace klmesh

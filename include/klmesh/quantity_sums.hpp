@@ -23,6 +23,9 @@ struct QuantityStatistics {
   double standard_deviation = std::numeric_limits<double>::quiet_NaN();        ///< its root
   double standard_error = std::numeric_limits<double>::quiet_NaN();            ///< tokens as if independent
   double standard_error_clustered = std::numeric_limits<double>::quiet_NaN();  ///< by sequence: the one to quote
+  /// Over the sequences that have the quantity, each with the same weight; NaN without sequence ids.
+  double sequence_mean = std::numeric_limits<double>::quiet_NaN();  ///< mean of each one's mean over its tokens
+  double sequence_sum = std::numeric_limits<double>::quiet_NaN();   ///< mean of each one's sum over its tokens
 };
 
 /// Wide integer accumulators of a quantity's values and squares, its extremes, and its sum within each sequence.
@@ -51,6 +54,7 @@ class QuantitySums {
  private:
   void carry();
   double clustered_error(double count, double mean) const;
+  void add_sequence_means(QuantityStatistics& statistics) const;
   std::span<std::int64_t> limbs(std::size_t begin, std::size_t count) { return std::span(sums_).subspan(begin, count); }
   std::span<const std::int64_t> limbs(std::size_t begin, std::size_t count) const {
     return std::span(sums_).subspan(begin, count);

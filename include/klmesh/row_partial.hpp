@@ -3,13 +3,10 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 
-#ifdef __CUDACC__
-#define KLMESH_HD __host__ __device__
-#else
-#define KLMESH_HD
-#endif
+#include "klmesh/host_device.hpp"
 
 namespace klmesh {
 
@@ -64,13 +61,23 @@ KLMESH_HD inline double q_minus_log1p(double q) {
   return q * q * sum;
 }
 
-// expm1(-delta) + delta >= 0, by its series where the direct form cancels.
-KLMESH_HD inline double expm1_neg_plus(double delta) {
-  if (std::fabs(delta) >= 0.1) return std::expm1(-delta) + delta;
-  double sum = 0.0;  // delta^2/2! - delta^3/3! + ... by Horner
-  for (int k = 14; k >= 3; --k) sum = (1.0 - delta * sum) / k;
-  return delta * delta * 0.5 * (1.0 - delta * sum);
+// expm1(-delta) + delta >= 0, by its series where the direct form cancels; `e` is expm1(-delta).
+KLMESH_HD inline double expm1_neg_plus(double delta, double e) {
+  if (!(std::fabs(delta) < 0.1)) return e + delta;
+  // delta^2 (1/2! - delta/3! + delta^2/4! - ...); 10 terms leave 1e-18
+  double sum = -1.0 / 39916800.0;
+  sum = sum * delta + 1.0 / 3628800.0;
+  sum = sum * delta - 1.0 / 362880.0;
+  sum = sum * delta + 1.0 / 40320.0;
+  sum = sum * delta - 1.0 / 5040.0;
+  sum = sum * delta + 1.0 / 720.0;
+  sum = sum * delta - 1.0 / 120.0;
+  sum = sum * delta + 1.0 / 24.0;
+  sum = sum * delta - 1.0 / 6.0;
+  sum = sum * delta + 0.5;
+  return delta * delta * sum;
 }
+KLMESH_HD inline double expm1_neg_plus(double delta) { return expm1_neg_plus(delta, std::expm1(-delta)); }
 
 // Moves the reference m to a larger exponent, at the same c: every sum scales by a power of two, which is exact.
 KLMESH_HD inline void raise_exponent(RowPartial& p, double exponent) {
@@ -90,15 +97,15 @@ KLMESH_HD inline void raise_exponent(RowPartial& p, double exponent) {
   p.exponent = exponent;
 }
 
-// Moves c to that of `other`, which has the same exponent, without a second pass over the columns.
-KLMESH_HD inline void move_pivot(RowPartial& p, const RowPartial& other) {
-  const double delta = (other.reference_exponent - p.reference_exponent) * kLn2 + (other.pivot - p.pivot);
-  p.reference_exponent = other.reference_exponent;
-  p.pivot = other.pivot;
+// Moves c, at the same exponent, without a second pass over the columns.
+KLMESH_HD inline void move_pivot(RowPartial& p, double reference_exponent, double pivot) {
+  const double delta = (reference_exponent - p.reference_exponent) * kLn2 + (pivot - p.pivot);
+  p.reference_exponent = reference_exponent;
+  p.pivot = pivot;
   if (delta == 0.0) return;
-  const double g = std::exp(-delta);
   const double e = std::expm1(-delta);
-  const double e_plus = expm1_neg_plus(delta);
+  const double g = std::fabs(delta) < 0.5 ? 1.0 + e : std::exp(-delta);
+  const double e_plus = expm1_neg_plus(delta, e);
   const double sum_reference = p.S + p.M;
   const double M = g * p.M + e * p.S;
   const double K = p.K + e * p.M + p.S * e_plus;
@@ -166,10 +173,75 @@ KLMESH_HD inline void align_near(RowPartial& left, RowPartial& right) {
   raise_exponent(left, exponent);
   raise_exponent(right, exponent);
   if (right.S > left.S) {
-    move_pivot(left, right);
+    move_pivot(left, right.reference_exponent, right.pivot);
   } else {
-    move_pivot(right, left);
+    move_pivot(right, left.reference_exponent, left.pivot);
   }
+}
+
+}  // namespace detail
+
+namespace detail {
+
+// 2^steps for integer steps <= 0; 0 where that is nothing beside what it is added to.
+KLMESH_HD inline double scale_down(double steps) {
+  if (steps < -1000.0) return 0.0;
+  const auto bits = static_cast<std::uint64_t>(1023 + static_cast<std::int64_t>(steps)) << 52;
+  double scale;
+  std::memcpy(&scale, &bits, sizeof scale);
+  return scale;
+}
+
+// Both sides are centred on the same c, as almost always. Differences of like exponents are exact; a c itself may be
+// rounded, where one side is at a finite mask.
+KLMESH_HD inline bool same_pivot(const RowPartial& left, const RowPartial& right) {
+  constexpr std::uint32_t mass = kPolicyHasMass | kReferenceHasMass;
+  return (left.flags & right.flags & mass) == mass && left.pivot == right.pivot &&
+         left.exponent - right.exponent == left.reference_exponent - right.reference_exponent;
+}
+
+// align_near() and the sums, where no pivot moves: the same arithmetic without its calls.
+KLMESH_HD inline RowPartial merge_same_pivot(const RowPartial& left, const RowPartial& right) {
+  const double exponent = left.exponent > right.exponent ? left.exponent : right.exponent;
+  const double left_steps = left.exponent - exponent, right_steps = right.exponent - exponent;
+  const double x = scale_down(left_steps), y = scale_down(right_steps);
+  const double left_d = left_steps * kLn2, right_d = right_steps * kLn2;
+  RowPartial p;
+  p.S = x * left.S + y * right.S;
+  p.M = x * left.M + y * right.M;
+  p.K = x * left.K + y * right.K;
+  p.F = x * left.F + y * right.F;
+  p.T = x * left.T + y * right.T;
+  p.E = (x * left.E + left_d * (x * left.S)) + (y * right.E + right_d * (y * right.S));
+  p.R = (x * left.R + left_d * (x * (left.S + left.M))) + (y * right.R + right_d * (y * (right.S + right.M)));
+  p.pivot = left.pivot;
+  p.exponent = exponent;
+  p.reference_exponent = left.exponent > right.exponent ? left.reference_exponent : right.reference_exponent;
+  return p;
+}
+
+// Sums of two sides of which one moves, or both.
+KLMESH_HD inline RowPartial merge_moving(RowPartial left, RowPartial right) {
+  constexpr std::uint32_t mass = kPolicyHasMass | kReferenceHasMass;
+  // A shift by delta amplifies what M rounds off by e^delta; there and back, 12 leaves 4e-11 of it.
+  constexpr double kFarPivots = 12.0;
+
+  if ((right.flags & mass) == 0) return left;
+  if ((left.flags & mass) == 0) return right;
+  const bool both_full = (left.flags & mass) == mass && (right.flags & mass) == mass;
+  if (both_full && std::fabs(left.offset() - right.offset()) <= kFarPivots) {
+    align_near(left, right);
+  } else {
+    align_far(left, right);
+  }
+  left.S += right.S;
+  left.M += right.M;
+  left.K += right.K;
+  left.F += right.F;
+  left.T += right.T;
+  left.E += right.E;
+  left.R += right.R;
+  return left;
 }
 
 }  // namespace detail
@@ -179,32 +251,9 @@ KLMESH_HD inline void align_near(RowPartial& left, RowPartial& right) {
 /// Not associative in the last bits: callers fold along the fixed tree over the canonical slices (fold.hpp). The
 /// lighter side (smaller S at the common reference) moves to the heavier side's pivot; ties go to the left.
 /// Source: rescaled sums, Milakov and Gimelshein 2018, extended by the pivot.
-KLMESH_HD inline RowPartial merge(RowPartial left, RowPartial right) {
-  constexpr std::uint32_t mass = kPolicyHasMass | kReferenceHasMass;
-  // A shift by delta amplifies what M rounds off by e^delta; there and back, 12 leaves 4e-11 of it.
-  constexpr double kFarPivots = 12.0;
-
-  RowPartial merged;
-  if ((right.flags & mass) == 0) {
-    merged = left;
-  } else if ((left.flags & mass) == 0) {
-    merged = right;
-  } else {
-    const bool both_full = (left.flags & mass) == mass && (right.flags & mass) == mass;
-    if (both_full && std::fabs(left.offset() - right.offset()) <= kFarPivots) {
-      detail::align_near(left, right);
-    } else {
-      detail::align_far(left, right);
-    }
-    merged = left;
-    merged.S += right.S;
-    merged.M += right.M;
-    merged.K += right.K;
-    merged.F += right.F;
-    merged.T += right.T;
-    merged.E += right.E;
-    merged.R += right.R;
-  }
+KLMESH_HD inline RowPartial merge(const RowPartial& left, const RowPartial& right) {
+  RowPartial merged =
+      detail::same_pivot(left, right) ? detail::merge_same_pivot(left, right) : detail::merge_moving(left, right);
   const RowPartial& target = (left.flags & kHasTarget) != 0 ? left : right;
   merged.target_policy = target.target_policy;
   merged.target_reference = target.target_reference;

@@ -19,12 +19,12 @@ enum class Quantity : int {
   kl_reverse, kl_forward, entropy_policy, entropy_reference, cross_entropy_policy_reference,
   cross_entropy_reference_policy, logp_policy, logp_reference, k1, k2, k3, k1_bias, k2_bias, k3_bias, delta_p,
   ratio_excess,
-  chi_square, chi_square_reference_policy, hellinger, jensen_shannon, total_variation, same_top
+  chi_square, chi_square_reference_policy, hellinger, jensen_shannon, total_variation, same_top, renyi
 };
 inline constexpr int kCoreQuantities = 16;
-inline constexpr int kQuantities = 22;
+inline constexpr int kQuantities = 23;
 
-/// Which quantities are computed: `core` leaves out chi_square to same_top.
+/// Which quantities are computed: `core` leaves out chi_square to same_top. renyi is computed when its order is given.
 enum class QuantitySet { core, all };
 
 /// "kl_reverse" and so on: the name used in files.
@@ -32,6 +32,12 @@ std::string_view name(Quantity quantity) noexcept;
 
 /// Value of a quantity for one token; NaN if it was not computed or needs a target that is not there.
 double value_of(const TokenStats& token, Quantity quantity) noexcept;
+
+/// Whether a quantity is one of the sampled token.
+bool needs_target(Quantity quantity) noexcept;
+
+/// Whether a quantity is a number of nats. k2 counts as one, though it is a square: it estimates a KL.
+bool is_in_nats(Quantity quantity) noexcept;
 
 /// Whether a quantity exists for one token: false where it needs a target that is not there, or was not asked for.
 bool has_value(const TokenStats& token, Quantity quantity) noexcept;
@@ -55,7 +61,7 @@ struct InvalidRow {
   std::int64_t target = -1;  ///< its target or sequence id, if that is what is wrong
 
   /// The logits are in order; the target or the sequence id is not.
-  bool inputs_alone() const noexcept {
+  KLMESH_HD bool inputs_alone() const noexcept {
     constexpr std::uint32_t mass = kPolicyHasMass | kReferenceHasMass;
     return (flags & (kInvalidPolicy | kInvalidReference)) == 0 && (flags & mass) == mass;
   }
@@ -65,7 +71,7 @@ struct InvalidRow {
 /// step merge.
 class StepSums {
  public:
-  /// @param sequences number of dense sequence ids, 0 for no clustered errors. 9 to 12 KB per sequence.
+  /// @param sequences number of dense sequence ids, 0 for no clustered errors. 9 to 13 KB per sequence.
   explicit StepSums(std::int64_t sequences = 0, QuantitySet set = QuantitySet::core);
 
   /// Adds one counted token. @param sequence dense id, or -1 if there are none
@@ -89,6 +95,9 @@ class StepSums {
   std::int64_t invalid_inputs() const noexcept { return counts_[kInvalidInputs]; }
   std::int64_t sequences() const noexcept { return static_cast<std::int64_t>(tokens_per_sequence_.size()); }
   const InvalidRow& first_invalid() const noexcept { return first_invalid_; }
+  QuantitySet quantities() const noexcept {
+    return quantities_.size() > kCoreQuantities ? QuantitySet::all : QuantitySet::core;
+  }
 
   /// Statistics of what has been summed so far.
   StepStatistics statistics() const;

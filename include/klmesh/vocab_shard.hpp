@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "klmesh/host_device.hpp"
+
 namespace klmesh {
 
 /// Number of canonical slices. Partial sums are formed per slice and merged along one fixed binary tree over the
@@ -13,7 +15,7 @@ inline constexpr int kVocabSlices = 64;
 ///
 /// Boundaries are multiples of 16 columns, so the even split of the usual trainers consists of whole slices.
 /// Slices may be empty when the vocabulary is small.
-constexpr std::int64_t slice_begin(std::int64_t vocab_size, int slice) noexcept {
+KLMESH_HD constexpr std::int64_t slice_begin(std::int64_t vocab_size, int slice) noexcept {
   if (slice >= kVocabSlices) return vocab_size;
   const std::int64_t boundary = 16 * ((slice * vocab_size + 512) / 1024);
   return boundary < vocab_size ? boundary : vocab_size;

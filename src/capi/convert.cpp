@@ -91,7 +91,7 @@ RowScales row_scales(const klmesh_row_scales* scales, std::int64_t rows) {
   const klmesh_row_scales s = read(scales, "scales");
   require_same_rows(s.rows, rows, "scales");
   return {entries(s.kl_reverse, rows), entries(s.kl_forward, rows), entries(s.logp_policy, rows),
-          entries(s.entropy_policy, rows)};
+          entries(s.entropy_policy, rows), entries(s.jensen_shannon, rows)};
 }
 
 QuantitySet quantity_set(std::int32_t quantities) {
@@ -107,7 +107,9 @@ EvaluateOptions evaluate_options(const klmesh_evaluate_options* options) {
   if (o.schedule < KLMESH_AUTOMATIC || o.schedule > KLMESH_BY_ROWS) {
     throw InvalidArgument(fmt::format("options: there is no schedule {}", o.schedule));
   }
-  return {quantity_set(o.quantities), schedules[static_cast<std::size_t>(o.schedule)], o.values_only == 0};
+  EvaluateOptions result{quantity_set(o.quantities), schedules[static_cast<std::size_t>(o.schedule)], o.values_only == 0};
+  if (o.renyi_alpha != 0.0) result.renyi_alpha = o.renyi_alpha;
+  return result;
 }
 
 void require_zero(std::int32_t reserved, std::string_view name) {

@@ -32,7 +32,8 @@ constexpr std::array<Quantity, KLMESH_QUANTITIES> kQuantityOfId{Quantity::kl_rev
                                                                 Quantity::hellinger,
                                                                 Quantity::jensen_shannon,
                                                                 Quantity::total_variation,
-                                                                Quantity::same_top};
+                                                                Quantity::same_top,
+                                                                Quantity::renyi};
 
 klmesh_quantity_statistics to_c(const QuantityStatistics& q) {
   return {q.count,
@@ -47,6 +48,8 @@ klmesh_quantity_statistics to_c(const QuantityStatistics& q) {
           q.standard_deviation,
           q.standard_error,
           q.standard_error_clustered,
+          q.sequence_mean,
+          q.sequence_sum,
           {}};
 }
 

@@ -25,16 +25,18 @@ void for_each_field(Token& token, Stats& stats, Copy copy) {
   copy(token.total_variation, stats.total_variation);
   copy(token.same_top, stats.same_top);
   copy(token.jensen_shannon, stats.jensen_shannon);
+  copy(token.renyi, stats.renyi);
   copy(token.lse_reference, stats.lse_reference);
   copy(token.lse_policy, stats.normalizer.lse_policy);
   copy(token.lse_difference, stats.normalizer.lse_difference);
   copy(token.normalizer_kl_reverse, stats.normalizer.kl_reverse);
   copy(token.normalizer_entropy_policy, stats.normalizer.entropy_policy);
+  copy(token.normalizer_kl_mixture, stats.normalizer.kl_policy_mixture);
   copy(token.flags, stats.flags);
   copy(token.invalid_column, stats.invalid_column);
 }
 // A field more in either struct needs a line above.
-static_assert(sizeof(klmesh_token) == 22 * sizeof(double) + 8);
+static_assert(sizeof(klmesh_token) == 24 * sizeof(double) + 8);
 static_assert(sizeof(TokenStats) == sizeof(klmesh_token));
 
 constexpr bool same(int c, std::uint32_t flag) { return static_cast<std::uint32_t>(c) == flag; }

@@ -11,7 +11,7 @@
 #include "cli/eval_json.hpp"
 #include "cli/eval_table.hpp"
 #include "cli/info.hpp"
-#include "cli/mpi_session.hpp"
+#include "cli/launcher.hpp"
 #include "cli/output_file.hpp"
 #include "cli/rank_zero.hpp"
 #include "cli/usage_error.hpp"
@@ -50,38 +50,43 @@ void require_outputs(const EvalCommand& command) {
 }
 
 void write_report(const EvalCommand& command, const eval::EvalReport& report) {
-  const std::string json = command.json ? eval_json(report, command.unit) : std::string();
+  const std::string json = command.json ? eval_json(report, command.unit, command.aggregate) : std::string();
   if (json_to_stdout(command)) return write_out(stdout, json);
   if (command.json) write_output(*command.json, json);
-  write_out(stdout, fmt::format("# {} eval {}, mesh {} (batch x vocabulary), backend cpu\n", version_text(),
-                                command.evaluation.path, to_string(report.mesh)));
-  print_eval_table(stdout, report, command.unit);
+  write_out(stdout, fmt::format("# {} eval {}, mesh {} (batch x vocabulary), backend {}\n", version_text(),
+                                command.evaluation.path, to_string(report.mesh), report.backend));
+  print_eval_table(stdout, report, command.unit, command.aggregate);
 }
 
 }  // namespace
 
+std::chrono::duration<double> probe_patience(const EvalCommand& command) noexcept {
+  return std::chrono::duration<double>(std::clamp(command.deadline_seconds, shortest_probe_seconds, longest_probe_seconds));
+}
+
 std::optional<Failure> probe_input(const EvalCommand& command) noexcept {
   if (launched_rank() != 0) return std::nullopt;
-  const std::chrono::duration<double> patience(
-      std::clamp(command.deadline_seconds, shortest_probe_seconds, longest_probe_seconds));
   try {
     io::probe_in_child("/proc/self/exe", command.evaluation.path,
-                       std::chrono::duration_cast<std::chrono::milliseconds>(patience));
+                       std::chrono::duration_cast<std::chrono::milliseconds>(probe_patience(command)));
     return std::nullopt;
   } catch (...) {
     return failure_of(std::current_exception());
   }
 }
 
-int run_eval(const EvalCommand& command, const std::optional<Failure>& refusal, MPI_Comm world) {
-  const MeshShape shape = command.mesh ? *command.mesh : default_mesh_shape(world);
-  Mesh mesh = borrow_mesh(world, shape, {std::chrono::duration<double>(command.deadline_seconds)});
+int run_eval(const EvalCommand& command, const std::optional<Failure>& refusal, MPI_Comm world,
+             const CommunicatorOptions& options) {
+  const MeshShape shape = command.mesh ? *command.mesh : default_mesh_shape(world, options);
+  Mesh mesh = borrow_mesh(world, shape, options);
   on_rank_zero(mesh.world(), [&] {
     if (refusal) throw_failure(*refusal);
     require_outputs(command);
     return std::string();
   });
-  const eval::Evaluation evaluation = eval::evaluate_file(mesh, command.evaluation);
+  const eval::EvalBackend backend =
+      eval::choose_backend(mesh, command.backend, node_placement(world, options), options.deadline);
+  const eval::Evaluation evaluation = eval::evaluate_file(mesh, command.evaluation, backend);
   if (command.per_token) write_per_token(mesh, evaluation, command.unit == Unit::bits, *command.per_token);
   on_rank_zero(mesh.world(), [&] {
     write_report(command, evaluation.report);

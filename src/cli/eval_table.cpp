@@ -5,9 +5,14 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <iterator>
+#include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "cli/console.hpp"
+#include "cli/eval_quantities.hpp"
 
 namespace klmesh::cli {
 namespace {
@@ -15,24 +20,20 @@ namespace {
 using eval::EvalReport;
 using eval::QuantityReport;
 
-constexpr std::array shown{Quantity::kl_reverse,
-                           Quantity::kl_forward,
-                           Quantity::entropy_policy,
-                           Quantity::entropy_reference,
-                           Quantity::cross_entropy_policy_reference,
-                           Quantity::cross_entropy_reference_policy,
-                           Quantity::chi_square,
-                           Quantity::chi_square_reference_policy,
-                           Quantity::hellinger,
-                           Quantity::jensen_shannon,
-                           Quantity::total_variation,
-                           Quantity::same_top,
-                           Quantity::delta_p,
-                           Quantity::logp_policy,
-                           Quantity::logp_reference,
-                           Quantity::k1,
-                           Quantity::k2,
-                           Quantity::k3};
+// Of the quantities that neither list has, those of a table.
+constexpr std::array other_quantities{Quantity::same_top, Quantity::delta_p};
+
+// In the order of the table: exact ones, others, sampled ones.
+std::vector<Quantity> shown_quantities(const EvalReport& report) {
+  std::vector<Quantity> shown;
+  for (const std::span<const Quantity> list : {std::span<const Quantity>(exact_quantities),
+                                               std::span<const Quantity>(other_quantities),
+                                               std::span<const Quantity>(sampled_quantities)}) {
+    std::ranges::copy_if(list, std::back_inserter(shown), [&](Quantity q) { return report.has(q); });
+  }
+  return shown;
+}
+
 constexpr std::size_t median = 2;
 static_assert(eval::kQuantiles[median] == 0.5);
 
@@ -46,16 +47,25 @@ Column number(std::string name, int significant = 6, int width = 12) {
 }
 
 // Which error the table quotes: by sequence where there are sequences.
-bool errors_are_clustered(const EvalReport& report) {
-  return std::ranges::any_of(shown, [&](Quantity q) {
-    return report.has(q) && !std::isnan(report[q].statistics.standard_error_clustered);
-  });
+bool errors_are_clustered(const EvalReport& report, std::span<const Quantity> shown) {
+  return std::ranges::any_of(
+      shown, [&](Quantity q) { return !std::isnan(report[q].statistics.standard_error_clustered); });
+}
+
+// Of a table: renyi is a family.
+std::string label_of(const EvalReport& report, Quantity q) {
+  return q == Quantity::renyi ? fmt::format("renyi({})", *report.renyi_alpha) : std::string(name(q));
 }
 
 class EvalTable {
  public:
-  EvalTable(std::FILE* out, const EvalReport& report, Unit unit)
-      : out_(out), report_(report), unit_(unit), clustered_(errors_are_clustered(report)) {}
+  EvalTable(std::FILE* out, const EvalReport& report, Unit unit, Aggregate aggregate)
+      : out_(out),
+        report_(report),
+        unit_(unit),
+        aggregate_(aggregate),
+        shown_(shown_quantities(report)),
+        clustered_(errors_are_clustered(report, shown_)) {}
 
   void counts() const {
     std::string text = fmt::format("# tokens {}, masked {}, invalid {}", report_.tokens,
@@ -70,13 +80,14 @@ class EvalTable {
   }
 
   void quantities() const {
-    Table table(out_,
-                {words("quantity", 30), words("unit", 4), number("mean", 8, 14), number("+-", 3, 9),
-                 number("stddev"), number("min"), number("median"), number("max"), words("max_row", 8)});
+    std::vector<Column> columns{words("quantity", 30), words("unit", 4),   number("mean", 8, 14),
+                                number("+-", 3, 9),    number("stddev"),   number("min"),
+                                number("median"),      number("max"),      words("max_row", 8)};
+    if (aggregate_ != Aggregate::token_mean) columns.push_back(number(std::string(field_of(aggregate_)), 8, 14));
+    Table table(out_, std::move(columns));
     table.header();
-    for (const Quantity q : shown) {
-      if (report_.has(q))
-        quantity_row(table, std::string(name(q)), has_unit(q), report_[q], divisor(q, unit_));
+    for (const Quantity q : shown_) {
+      quantity_row(table, label_of(report_, q), is_in_nats(q), report_[q], divisor(q, unit_));
     }
     if (report_.k_lambda) {
       quantity_row(table, "k_lambda", true, report_.k_lambda->value, divisor(Quantity::k1, unit_));
@@ -118,8 +129,8 @@ class EvalTable {
   // Only those there are: an infinite mean needs a word, a finite one does not.
   void rows_that(std::string_view what, std::int64_t QuantityReport::*rows) const {
     std::string text;
-    for (const Quantity q : shown) {
-      if (report_.has(q) && report_[q].*rows > 0) text += fmt::format(" {} {}", name(q), report_[q].*rows);
+    for (const Quantity q : shown_) {
+      if (report_[q].*rows > 0) text += fmt::format(" {} {}", name(q), report_[q].*rows);
     }
     if (!text.empty()) write_out(out_, fmt::format("# {} rows:{}\n", what, text));
   }
@@ -127,11 +138,17 @@ class EvalTable {
   void quantity_row(Table& table, std::string label, bool with_unit, const QuantityReport& r,
                     double d) const {
     const QuantityStatistics& s = r.statistics;
-    table.row(std::array<Cell, 9>{
-        std::move(label), with_unit ? std::string(name(unit_)) : std::string("-"), cell(s.mean / d),
-        cell(error_of(s) / d), cell(s.standard_deviation / d), cell(s.min / d),
-        r.quantiles ? cell((*r.quantiles)[median] / d) : Cell{std::string("-")}, cell(s.max / d),
-        r.argmax_row < 0 ? Cell{std::string("-")} : Cell{r.argmax_row}});
+    std::vector<Cell> cells{std::move(label),
+                            with_unit ? std::string(name(unit_)) : std::string("-"),
+                            cell(s.mean / d),
+                            cell(error_of(s) / d),
+                            cell(s.standard_deviation / d),
+                            cell(s.min / d),
+                            r.quantiles ? cell((*r.quantiles)[median] / d) : Cell{std::string("-")},
+                            cell(s.max / d),
+                            r.argmax_row < 0 ? Cell{std::string("-")} : Cell{r.argmax_row}};
+    if (aggregate_ != Aggregate::token_mean) cells.push_back(cell(value_of(s, aggregate_) / d));
+    table.row(cells);
   }
 
   void estimator_row(Table& table, std::string label, const QuantityStatistics& s,
@@ -145,13 +162,15 @@ class EvalTable {
   std::FILE* out_;
   const EvalReport& report_;
   Unit unit_;
+  Aggregate aggregate_;
+  std::vector<Quantity> shown_;
   bool clustered_;
 };
 
 }  // namespace
 
-void print_eval_table(std::FILE* out, const EvalReport& report, Unit unit) {
-  const EvalTable table(out, report, unit);
+void print_eval_table(std::FILE* out, const EvalReport& report, Unit unit, Aggregate aggregate) {
+  const EvalTable table(out, report, unit, aggregate);
   table.counts();
   table.quantities();
   table.estimators();

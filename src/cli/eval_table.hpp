@@ -3,6 +3,7 @@
 
 #include <cstdio>
 
+#include "cli/eval_aggregate.hpp"
 #include "cli/eval_unit.hpp"
 #include "eval/report.hpp"
 
@@ -10,10 +11,12 @@ namespace klmesh::cli {
 
 /// Writes the report; every line that is no data begins with '#'. What is
 /// undefined is "-".
-/// @param out    borrowed
-/// @param report in nats, as always
-/// @param unit   of the values shown
+/// @param out       borrowed
+/// @param report    in nats, as always
+/// @param unit      of the values shown
+/// @param aggregate a further column, unless it is the token-mean
 /// @throws IoError
-void print_eval_table(std::FILE* out, const eval::EvalReport& report, Unit unit);
+void print_eval_table(std::FILE* out, const eval::EvalReport& report, Unit unit,
+                      Aggregate aggregate = Aggregate::token_mean);
 
 }  // namespace klmesh::cli

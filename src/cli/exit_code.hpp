@@ -22,7 +22,7 @@ enum class ExitCode : int {
 /// Why a rank stops: what the process exits with, and the one message for people.
 struct Failure {
   ExitCode code = ExitCode::internal;
-  std::string message;
+  std::string message;  ///< without the program's name, or what kind of error it is
 };
 
 /// Reads the failure off a caught exception. @param error not null, as from std::current_exception()
@@ -42,9 +42,9 @@ inline Failure failure_of(const std::exception_ptr& error) {
   } catch (const CommunicationError& e) {
     return {ExitCode::communication, e.what()};
   } catch (const std::exception& e) {
-    return {ExitCode::internal, std::string("internal error: ") + e.what()};
+    return {ExitCode::internal, e.what()};
   } catch (...) {
-    return {ExitCode::internal, "internal error: unknown exception"};
+    return {ExitCode::internal, "unknown exception"};
   }
 }
 

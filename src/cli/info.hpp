@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "klmesh/mpi.hpp"
+
 namespace klmesh::cli {
 
 /// "klmesh 0.1.0".
@@ -12,6 +14,6 @@ std::string version_text();
 
 /// Prints build, back ends, MPI, ranks per host and the default mesh on rank 0. Collective over `world`.
 /// @return 0 @throws MpiError, IoError
-int run_info(MPI_Comm world);
+int run_info(MPI_Comm world, const CommunicatorOptions& options);
 
 }  // namespace klmesh::cli

@@ -23,6 +23,7 @@ struct RawOptions {
   std::optional<std::string> dump_logits;
   std::string unit = "nats";
   std::string quantities = "all";
+  std::string aggregate = "token-mean";
 };
 
 template <class T>
@@ -49,7 +50,7 @@ void add_train(CLI::App& app, TrainOptions& options, RawOptions& raw) {
   last_wins(app, "--dump-tokens", options.dump_tokens, "write the sampled tokens to FILE");
   last_wins(app, "--replay-tokens", options.replay_tokens, "take the tokens of FILE instead of sampling");
   last_wins(app, "--dump-logits", raw.dump_logits,
-            "PHASE:STEP (phase 1 or 3), write the logits of that step to "
+            "PHASE:STEP (phase 1, 3 or 4), write the logits of that step to "
             "RUN/logits-<phase>-<step>.h5");
   app.footer(config_help());
 }
@@ -68,12 +69,17 @@ void add_eval(CLI::App& app, EvalCommand& command, RawOptions& raw) {
             "core or all [all]; core leaves out chi_square*, hellinger, "
             "jensen_shannon, total_variation, same_top")
       ->check(CLI::IsMember({"core", "all"}));
+  last_wins(app, "--renyi", options.renyi_alpha, "add the Renyi divergence of this order: above 0; 1 is kl_reverse");
+  last_wins(app, "--aggregate", raw.aggregate,
+            "token-mean, sequence-mean or sequence-sum: mean over sequences of each one's mean or sum, added to every "
+            "quantity [token-mean]")
+      ->check(CLI::IsMember({"token-mean", "sequence-mean", "sequence-sum"}));
   last_wins(app, "--policy-scale", options.policy_scale,
             "policy logits are multiplied by it: 1/temperature [1]");
   last_wins(app, "--reference-scale", options.reference_scale, "the same for reference logits [1]");
   app.add_flag("--skip-invalid", options.skip_invalid,
-               "leave out rows with NaN, +inf or no finite logit, and count "
-               "them, instead of failing");
+               "leave out rows with NaN, +inf or no finite logit (or a NaN "
+               "log-probability), and count them, instead of failing");
   last_wins(app, "--per-token", command.per_token, "write every token's values to this HDF5 file");
   last_wins(app, "--json", command.json,
             "write the report as JSON; - is stdout, which then holds nothing else");
@@ -85,7 +91,6 @@ void finish_where(std::optional<MeshShape>& mesh, double deadline_seconds, const
     throw UsageError(
         fmt::format("--deadline must be a positive number of seconds, got {}", deadline_seconds));
   }
-  if (raw.backend == "cuda") throw BackendUnavailable("--backend cuda: this build has no CUDA back end");
 }
 
 template <class T>
@@ -102,10 +107,10 @@ loop::LogitsDumpRequest parse_dump_logits(std::string_view text) {
   const bool read = colon < text.size() && parse_whole(text.substr(0, colon), phase) &&
                     parse_whole(text.substr(colon + 1), request.step);
   request.phase = static_cast<loop::Phase>(phase);
-  const bool has_logits = request.phase == loop::Phase::mle || request.phase == loop::Phase::rlhf;
+  const bool has_logits = phase == 1 || phase == 3 || phase == 4;
   if (!read || !has_logits || request.step < 1) {
     throw UsageError(
-        fmt::format("--dump-logits wants PHASE:STEP, phase 1 or 3 "
+        fmt::format("--dump-logits wants PHASE:STEP, phase 1, 3 or 4 "
                     "and step from 1 on, such as 3:17; got \"{}\"",
                     text));
   }
@@ -118,6 +123,7 @@ void finish_train(TrainOptions& options, const RawOptions& raw) {
     throw UsageError("--run and --resume exclude each other: a resumed run goes on in its own directory");
   }
   finish_where(options.mesh, options.deadline_seconds, raw);
+  if (raw.backend == "cuda") throw BackendUnavailable("--backend cuda: klmesh train runs on the CPU alone");
   if (raw.dump_logits) options.dump_logits = parse_dump_logits(*raw.dump_logits);
 }
 
@@ -129,10 +135,35 @@ void require_scale(const char* option, double scale) {
 
 void finish_eval(EvalCommand& command, const RawOptions& raw) {
   finish_where(command.mesh, command.deadline_seconds, raw);
+  command.backend = raw.backend == "cuda"  ? eval::BackendChoice::cuda
+                    : raw.backend == "cpu" ? eval::BackendChoice::cpu
+                                           : eval::BackendChoice::automatic;
   command.unit = raw.unit == "bits" ? Unit::bits : Unit::nats;
   command.evaluation.quantities = raw.quantities == "core" ? QuantitySet::core : QuantitySet::all;
+  command.aggregate = raw.aggregate == "sequence-mean"  ? Aggregate::sequence_mean
+                      : raw.aggregate == "sequence-sum" ? Aggregate::sequence_sum
+                                                        : Aggregate::token_mean;
+  if (command.evaluation.renyi_alpha && !is_renyi_order(*command.evaluation.renyi_alpha)) {
+    throw UsageError(fmt::format("--renyi must be finite and above 0, and 1 or at least 1e-6 away from it, got {}",
+                                 *command.evaluation.renyi_alpha));
+  }
   require_scale("--policy-scale", command.evaluation.policy_scale);
   require_scale("--reference-scale", command.evaluation.reference_scale);
+}
+
+// What is compared otherwise: files by their contents, settings by what comes out of them. Deadlines may differ.
+bool is_compared_as_typed(const CLI::Option& option) {
+  const std::string name = option.get_name();
+  return option.count() > 0 && !option.get_positional() && name != "--set" && name != "--deadline";
+}
+
+Terms given_options(const CLI::App& subcommand) {
+  Terms given;
+  for (const CLI::Option* option : subcommand.get_options()) {
+    if (!is_compared_as_typed(*option)) continue;
+    given.push_back({option->get_name(), fmt::format("{}", fmt::join(option->results(), " "))});
+  }
+  return given;
 }
 
 }  // namespace
@@ -163,10 +194,12 @@ Command parse_command_line(int argc, const char* const* argv) {
   if (info->parsed()) command.subcommand = Subcommand::info;
   if (train->parsed()) {
     finish_train(command.train, raw);
+    command.given = given_options(*train);
     command.subcommand = Subcommand::train;
   }
   if (eval->parsed()) {
     finish_eval(command.eval, raw);
+    command.given = given_options(*eval);
     command.subcommand = Subcommand::eval;
   }
   return command;

@@ -6,6 +6,7 @@
 #include "cli/eval.hpp"
 #include "cli/train.hpp"
 #include "cli/usage_error.hpp"
+#include "comm/terms.hpp"
 
 namespace klmesh::cli {
 
@@ -16,9 +17,10 @@ struct Command {
   std::string text;    ///< print_text: help or version
   TrainOptions train;  ///< train
   EvalCommand eval;    ///< eval
+  Terms given;         ///< options as typed, but for those that ranks need not have in common, or have otherwise
 };
 
-/// @throws UsageError naming the argument; BackendUnavailable --backend cuda, which this build does not have
+/// @throws UsageError naming the argument; BackendUnavailable train --backend cuda
 Command parse_command_line(int argc, const char* const* argv);
 
 }  // namespace klmesh::cli

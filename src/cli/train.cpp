@@ -35,9 +35,10 @@ io::RunAttributes attributes_of(const loop::TrainConfig& config, MeshShape shape
 // Told at the start, not by a file that is missing at the end.
 void require_step(const loop::LogitsDumpRequest& dump, const loop::TrainConfig& config) {
   const int phase = static_cast<int>(dump.phase);
-  const std::int64_t steps = phase < config.loop.first_phase        ? 0
-                             : dump.phase == loop::Phase::mle ? config.mle.steps
-                                                              : config.rlhf.steps;
+  const std::int64_t steps = phase < config.loop.first_phase      ? 0
+                             : dump.phase == loop::Phase::mle     ? config.mle.steps
+                             : dump.phase == loop::Phase::distill ? config.distill.steps
+                                                                  : config.rlhf.steps;
   if (dump.step > steps) {
     throw UsageError(fmt::format("--dump-logits {}:{}: phase {} has {} steps in this run", phase, dump.step, phase, steps));
   }
@@ -55,15 +56,11 @@ loop::TrainConfig effective_config(const TrainOptions& options) {
   return override_config(stored, process_environment(), options.sets);
 }
 
-int run_train(const TrainOptions& options, MPI_Comm world) {
-  const CommunicatorOptions communicator_options{std::chrono::duration<double>(options.deadline_seconds)};
-  const MeshShape shape = options.mesh ? *options.mesh : default_mesh_shape(world);
+int run_train(const TrainOptions& options, const loop::TrainConfig& config, MPI_Comm world,
+              const CommunicatorOptions& communicator_options) {
+  const MeshShape shape = options.mesh ? *options.mesh : default_mesh_shape(world, communicator_options);
   Mesh mesh = borrow_mesh(world, shape, communicator_options);
-  // Read once: nodes may see different files and environments.
-  const std::string config_toml = on_rank_zero(mesh.world(), [&] {
-    return print_config(effective_config(options), {.comments = false});
-  });
-  const loop::TrainConfig config = parse_config(config_toml, "the effective configuration");
+  const std::string config_toml = print_config(config, {.comments = false});
   if (options.dump_logits) require_step(*options.dump_logits, config);
   const std::string run_directory = on_rank_zero(mesh.world(), [&] { return run_directory_of(options); });
   catch_stop_signals();

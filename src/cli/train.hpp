@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "klmesh/mesh.hpp"
+#include "klmesh/mpi.hpp"
 #include "loop/train_config.hpp"
 #include "loop/logits_dump.hpp"
 
@@ -32,7 +32,9 @@ struct TrainOptions {
 loop::TrainConfig effective_config(const TrainOptions& options);
 
 /// Runs the job. Collective over `world`.
+/// @param config what effective_config() gave, on all ranks the same
 /// @return the exit code of a job that did not fail; failures are thrown
-int run_train(const TrainOptions& options, MPI_Comm world);
+int run_train(const TrainOptions& options, const loop::TrainConfig& config, MPI_Comm world,
+              const CommunicatorOptions& communicator_options);
 
 }  // namespace klmesh::cli

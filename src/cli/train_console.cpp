@@ -24,6 +24,9 @@ std::vector<Column> columns_of(Phase phase) {
       return {step, nats("loss", 5), pure("perplexity"), nats("entropy", 5), pure("heldout_ppl"), speed};
     case Phase::reward:
       return {step, nats("loss", 5), speed};
+    case Phase::distill:
+      return {step, nats("loss", 5), pure("perplexity"), pure("teacher_ppl"), nats("kl_forward"), nats("kl_reverse"),
+              pure("heldout_ppl"), speed};
     case Phase::rlhf:
       break;
   }
@@ -36,9 +39,12 @@ std::vector<Cell> cells_of(const StepRecord& r) {
   if (r.phase == Phase::reward) return {r.step, r.loss, speed};
   const StepStatistics& s = *r.statistics;
   const double perplexity = std::exp(-s[Quantity::logp_policy].mean);
-  if (r.phase == Phase::mle) {
-    return {r.step, r.loss, perplexity, s[Quantity::entropy_policy].mean,
-            std::isnan(r.perplexity_heldout) ? Cell{std::string("-")} : Cell{r.perplexity_heldout}, speed};
+  const Cell heldout = std::isnan(r.perplexity_heldout) ? Cell{std::string("-")} : Cell{r.perplexity_heldout};
+  if (r.phase == Phase::mle) return {r.step, r.loss, perplexity, s[Quantity::entropy_policy].mean, heldout, speed};
+  if (r.phase == Phase::distill) {
+    const double teacher = std::exp(-s[Quantity::logp_reference].mean);
+    return {r.step, r.loss, perplexity, teacher, s[Quantity::kl_forward].mean, s[Quantity::kl_reverse].mean, heldout,
+            speed};
   }
   std::vector<Cell> cells{r.step, r.reward_mean, perplexity, s[Quantity::kl_reverse].mean, s[Quantity::kl_forward].mean};
   for (const Quantity k : {Quantity::k1, Quantity::k2, Quantity::k3}) {
@@ -55,6 +61,8 @@ std::string title(Phase phase, std::string_view arm) {
       return "phase 1: maximum likelihood";
     case Phase::reward:
       return "phase 2: reward model from preferences";
+    case Phase::distill:
+      return fmt::format("phase 4: distillation, {}: {}", arm, objective(loop::parse_distillation(arm)));
     case Phase::rlhf:
       break;
   }
@@ -63,7 +71,8 @@ std::string title(Phase phase, std::string_view arm) {
 
 std::string label(Phase phase, std::string_view arm) {
   if (phase == Phase::mle) return "maximum likelihood";
-  return phase == Phase::reward ? "reward model" : "rlhf " + std::string(arm);
+  if (phase == Phase::reward) return "reward model";
+  return (phase == Phase::rlhf ? "rlhf " : "student ") + std::string(arm);
 }
 
 }  // namespace
@@ -92,7 +101,8 @@ void TrainConsole::phase_began(Phase phase, std::string_view arm, std::int64_t s
 void TrainConsole::step_done(const StepRecord& record) {
   progress_->update(record.step, record.phase == Phase::rlhf ? fmt::format("reward {:.3g}", record.reward_mean)
                                                              : fmt::format("loss {:.4g}", record.loss));
-  if (record.step == 1 || record.step % report_every_ == 0 || record.step == steps_) table_->row(cells_of(record));
+  const bool last = record.step == steps_ || record.ends_early();
+  if (record.step == 1 || record.step % report_every_ == 0 || last) table_->row(cells_of(record));
 }
 
 void TrainConsole::phase_ended(Phase) { progress_.reset(); }
@@ -109,6 +119,16 @@ void TrainConsole::mle_done(const loop::MleReport& r) {
 
 void TrainConsole::reward_done(const loop::RewardReport& r) {
   say(fmt::format("held-out preference accuracy {:.1f} % of {} pairs", 100.0 * r.accuracy, r.pairs));
+}
+
+void TrainConsole::student_done(const loop::DistillReport& r) {
+  say(fmt::format("student on held-out text: perplexity {:.1f} (teacher {:.1f}), KL[teacher||student] {:.4g} nats a token, "
+                  "{:.4g} before",
+                  r.after.student_perplexity, r.after.teacher_perplexity, r.after.kl_forward, r.before.kl_forward));
+}
+
+void TrainConsole::arm_done(const loop::ArmReport& r) {
+  if (r.ended_early()) say(early_end(r));
 }
 
 void TrainConsole::generation_damaged(std::string_view why) {

@@ -21,7 +21,9 @@ class TrainConsole final : public loop::TrainingObserver {
   void step_done(const loop::StepRecord& step) override;
   void phase_ended(loop::Phase phase) override;
   void mle_done(const loop::MleReport& report) override;
+  void arm_done(const loop::ArmReport& report) override;
   void reward_done(const loop::RewardReport& report) override;
+  void student_done(const loop::DistillReport& report) override;
   void generation_damaged(std::string_view why) override;
   void resumed(const loop::RunPosition& position, std::string_view directory) override;
 

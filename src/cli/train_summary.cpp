@@ -54,6 +54,11 @@ std::string arm_lines(const ArmReport& arm) {
   text += fmt::format("# exact KL[policy||reference]: {:.4g} at step 1, {:.4g} nats a token over the last steps; "
                       "over all tokens of all steps {:.4g} to {:.4g}\n",
                       first[Quantity::kl_reverse].mean, arm.final_kl, arm.kl_min, arm.kl_max);
+  if (arm.ended_early()) text += fmt::format("# {}\n", early_end(arm));
+  if (arm.last.beta != arm.first.beta) {
+    text += fmt::format("# beta, adaptive: {:.4g} at step 1, {:.4g} at step {}\n", arm.first.beta, arm.last.beta,
+                        arm.last.step);
+  }
   text += fmt::format("# at the last step, {} tokens: exact KL {:.6g}, forward {:.6g}; what each estimator says:\n",
                       last.tokens, last[Quantity::kl_reverse].mean, last[Quantity::kl_forward].mean);
   text += estimate("k1", last[Quantity::k1], last[Quantity::k1_bias]);
@@ -66,15 +71,61 @@ std::string arm_lines(const ArmReport& arm) {
   return text;
 }
 
-// How far unpenalised training ran, against every penalised arm.
+// How far unpenalised training ran, against every penalised arm. Means over the last steps of arms of one length; of
+// others a short arm's would be of its first steps: the KL where each ended.
+std::string compare(const ArmReport& none, const ArmReport& arm) {
+  const auto sentence = [&](double far, double near, const std::string& values) {
+    if (!(near > 0)) return std::string();
+    return fmt::format("# without a penalty the policy moved {:.1f} times as far as with {} ({})\n", far / near,
+                       name(arm.penalty), values);
+  };
+  if (none.last.step == arm.last.step) {
+    return sentence(none.final_kl, arm.final_kl, fmt::format("KL {:.4g} against {:.4g}", none.final_kl, arm.final_kl));
+  }
+  const double far = (*none.last.statistics)[Quantity::kl_reverse].mean;
+  const double near = (*arm.last.statistics)[Quantity::kl_reverse].mean;
+  return sentence(far, near, fmt::format("KL {:.4g} at its last step, {}, against {:.4g} at step {}", far, none.last.step,
+                                         near, arm.last.step));
+}
+
 std::string comparison(const std::vector<ArmReport>& arms) {
   std::string text;
   for (const ArmReport& none : arms) {
     if (none.penalty != loop::Penalty::none) continue;
     for (const ArmReport& arm : arms) {
-      if (arm.penalty == loop::Penalty::none) continue;
-      text += fmt::format("# without a penalty the policy moved {:.1f} times as far as with {} (KL {:.4g} against {:.4g})\n",
-                          none.final_kl / arm.final_kl, name(arm.penalty), none.final_kl, arm.final_kl);
+      if (arm.penalty != loop::Penalty::none) text += compare(none, arm);
+    }
+  }
+  return text.empty() ? text : "#\n" + text;
+}
+
+std::string fall(const char* what, double before, double after) {
+  return fmt::format("#   {:<22} {:>9.5g} -> {:<9.5g} nats a token\n", what, before, after);
+}
+
+std::string student_lines(const loop::DistillReport& s) {
+  std::string text = fmt::format("#\n# student {}: {}\n", name(s.kind), objective(s.kind));
+  text += fmt::format("# loss {:.4g} at step 1, {:.4g} at step {}; on {} held-out tokens, before -> after:\n", s.first_loss,
+                      s.last_loss, s.steps, s.after.tokens);
+  text += fmt::format("#   {:<22} {:>9.5g} -> {:<9.5g} (teacher {:.5g})\n", "perplexity", s.before.student_perplexity,
+                      s.after.student_perplexity, s.after.teacher_perplexity);
+  text += fall("KL[teacher||student]", s.before.kl_forward, s.after.kl_forward);
+  text += fall("KL[student||teacher]", s.before.kl_reverse, s.after.kl_reverse);
+  return text + fall("Jensen-Shannon", s.before.jensen_shannon, s.after.jensen_shannon);
+}
+
+// What the teacher was good for: the same student, steps and batches with and without it.
+std::string comparison(const std::vector<loop::DistillReport>& students) {
+  std::string text;
+  for (const loop::DistillReport& data : students) {
+    if (data.kind != loop::Distillation::data) continue;
+    for (const loop::DistillReport& student : students) {
+      if (student.kind == loop::Distillation::data) continue;
+      text += fmt::format("# student {} against maximum likelihood alone: perplexity {:.5g} against {:.5g}, "
+                          "KL[teacher||student] {:.4g} against {:.4g}, KL[student||teacher] {:.4g} against {:.4g}\n",
+                          name(student.kind), student.after.student_perplexity, data.after.student_perplexity,
+                          student.after.kl_forward, data.after.kl_forward, student.after.kl_reverse,
+                          data.after.kl_reverse);
     }
   }
   return text.empty() ? text : "#\n" + text;
@@ -85,7 +136,9 @@ std::string comparison(const std::vector<ArmReport>& arms) {
 std::string format_summary(const loop::TrainingSummary& summary) {
   std::string text = "#\n# summary\n" + learnt(summary);
   for (const ArmReport& arm : summary.arms) text += arm_lines(arm);
-  return text + comparison(summary.arms);
+  text += comparison(summary.arms);
+  for (const loop::DistillReport& student : summary.students) text += student_lines(student);
+  return text + comparison(summary.students);
 }
 
 }  // namespace klmesh::cli

@@ -35,6 +35,11 @@ function(klmesh_install_package)
 
   get_property(klmesh_components GLOBAL PROPERTY KLMESH_COMPONENTS)
   list(REMOVE_DUPLICATES klmesh_components)
+  if(cuda IN_LIST klmesh_components)  # after what it needs
+    list(REMOVE_ITEM klmesh_components cuda)
+    list(APPEND klmesh_components cuda)
+    install(FILES ${PROJECT_SOURCE_DIR}/src/cmake/FindNCCL.cmake DESTINATION ${klmesh_package_dir})
+  endif()
   foreach(component IN LISTS klmesh_components)
     install(EXPORT klmesh_${component} FILE klmesh_${component}.cmake NAMESPACE klmesh::
             DESTINATION ${klmesh_package_dir})

@@ -105,31 +105,42 @@ Record make_record(std::string_view operation, std::uint64_t fingerprint, const 
   return record;
 }
 
-/// Throws what the records say, the same on every rank that has the same records.
-[[noreturn]] void throw_verdict(std::span<const Record> records) {
-  const auto failed = std::ranges::find_if(records, [](const Record& r) { return r.kind != Kind::none; });
-  if (failed != records.end()) {
-    const bool named = records.size() == 1 || failed->message().starts_with("rank ");
-    const std::string prefix = named ? "" : fmt::format("rank {}: ", failed - records.begin());
-    throw_as(failed->kind, fmt::format("{}{}", prefix, failed->message()));
-  }
-  const Record& first = records.front();
-  const auto other = std::ranges::find_if(records, [&](const Record& r) {
-    return r.fingerprint != first.fingerprint || r.message() != first.message();
+bool is_failure(const Record& record) { return record.kind != Kind::none; }
+
+/// Messages of communicators begin with their rank; those of files that all ranks read may end with it.
+bool names_its_rank(std::string_view message) { return message.starts_with("rank ") || message.find("(rank ") != message.npos; }
+
+[[noreturn]] void throw_failure(std::span<const Record> records) {
+  const auto failed = std::ranges::find_if(records, is_failure);
+  const bool alike = std::ranges::all_of(records, [&](const Record& r) {
+    return r.kind == failed->kind && r.message() == failed->message();
   });
+  const std::string place =
+      alike || names_its_rank(failed->message()) ? "" : fmt::format(" (rank {})", failed - records.begin());
+  throw_as(failed->kind, fmt::format("{}{}", failed->message(), place));
+}
+
+/// Throws what the records say, the same on every rank that has the same records.
+[[noreturn]] void throw_verdict(std::span<const Record> records, const std::function<void()>& explain) {
+  if (std::ranges::any_of(records, is_failure)) throw_failure(records);
+  const Record& first = records.front();
+  const auto doing_else =
+      std::ranges::find_if(records, [&](const Record& r) { return r.message() != first.message(); });
+  if (doing_else != records.end())
+    throw InvalidData(fmt::format("ranks disagree about the operation: {} on rank 0, {} on rank {}",
+                                  first.message(), doing_else->message(), doing_else - records.begin()));
+  if (explain) explain();
+  const auto other =
+      std::ranges::find_if(records, [&](const Record& r) { return r.fingerprint != first.fingerprint; });
   if (other == records.end()) throw InvalidData("ranks disagree, but not about what they said");
-  const auto rank = other - records.begin();
-  if (other->message() != first.message())
-    throw InvalidData(fmt::format("ranks disagree about the operation: rank 0 has \"{}\", rank {} has \"{}\"",
-                                  first.message(), rank, other->message()));
-  throw InvalidData(fmt::format("ranks disagree about {}: rank 0 has {:016x}, rank {} has {:016x}",
-                                first.message(), first.fingerprint, rank, other->fingerprint));
+  throw InvalidData(fmt::format("ranks disagree about {}: fingerprint {:016x} on rank 0, {:016x} on rank {}",
+                                first.message(), first.fingerprint, other->fingerprint, other - records.begin()));
 }
 
 }  // namespace
 
 void agree(Communicator& group, std::string_view operation, std::uint64_t fingerprint,
-           std::exception_ptr local_failure) {
+           std::exception_ptr local_failure, const std::function<void()>& explain) {
   // The maximum of ~x is ~ the minimum of x, so one maximum of both tells whether all x are equal. A failure
   // claims both ends of the range, which no agreement can.
   constexpr std::uint64_t kAll = ~std::uint64_t{0};
@@ -141,7 +152,7 @@ void agree(Communicator& group, std::string_view operation, std::uint64_t finger
   const Record mine = make_record(operation, fingerprint, local_failure);
   std::vector<Record> records(static_cast<std::size_t>(group.size()));
   group.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(records)));
-  throw_verdict(records);
+  throw_verdict(records, explain);
 }
 
 }  // namespace klmesh

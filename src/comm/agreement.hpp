@@ -5,9 +5,11 @@
 #include <concepts>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <string_view>
 
 #include "klmesh/communicator.hpp"
+#include "klmesh/error.hpp"
 
 namespace klmesh {
 
@@ -43,10 +45,13 @@ class Fingerprint {
 };
 
 /// Runs `work` and hands on what it threw, for agree(); null if it threw nothing.
+/// @throws CommunicationError as `work` does: with a lost peer there is nothing to agree on, only another wait
 template <typename Work>
 std::exception_ptr failure_of(Work&& work) {
   try {
     work();
+  } catch (const CommunicationError&) {
+    throw;
   } catch (...) {
     return std::current_exception();
   }
@@ -58,13 +63,14 @@ std::exception_ptr failure_of(Work&& work) {
 /// @param operation     what the ranks are about to do, "gradient"; part of what must agree
 /// @param fingerprint   see Fingerprint; must be equal on all ranks
 /// @param local_failure what this rank found wrong, or null
+/// @param explain       called on every rank, if nobody failed and the operations are the same, but fingerprints
+///                      differ: may throw what differs, the same on every rank (see throw_difference() in terms.hpp)
 /// Cost: one all-reduce of 16 bytes; only if something is wrong, also an all-gather of 1 KiB a rank.
-/// @throws the error of the lowest failing rank, as the same klmesh type (klmesh::Error if it is none), its
-/// message
-///         led by "rank R: " in groups of more than one, unless it begins with "rank " already
+/// @throws the error of the lowest failing rank, as the same klmesh type (klmesh::Error if it is none), its message
+///         followed by " (rank R)", unless all ranks failed alike, or it names its rank already
 /// @throws InvalidData if nobody failed, but operations or fingerprints differ
 /// @throws CommunicationError as the group does
 void agree(Communicator& group, std::string_view operation, std::uint64_t fingerprint,
-           std::exception_ptr local_failure = nullptr);
+           std::exception_ptr local_failure = nullptr, const std::function<void()>& explain = nullptr);
 
 }  // namespace klmesh

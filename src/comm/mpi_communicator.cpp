@@ -50,6 +50,31 @@ int world_rank() {
 
 }  // namespace
 
+/// From its construction on, the communicator is unusable, until succeeded(): an operation that is left by an exception
+/// never gets there.
+class MpiCommunicator::Operation {
+ public:
+  Operation(MpiCommunicator& communicator, const char* name)
+      : communicator_(begun(communicator, name)), scope_(communicator.options_.log, name, communicator.sequence_) {}
+  void succeeded() noexcept { communicator_.usable_ = true; }
+
+ private:
+  static MpiCommunicator& begun(MpiCommunicator& c, const char* name) {
+    if (!c.usable_)
+      throw CommunicationError(
+          fmt::format("rank {} of MPI_COMM_WORLD: {}: an earlier operation of this group failed: "
+                      "{} number {}",
+                      world_rank(), name, c.operation_, c.sequence_));
+    c.usable_ = false;
+    c.operation_ = name;
+    ++c.sequence_;
+    return c;
+  }
+
+  MpiCommunicator& communicator_;
+  OperationLog::Scope scope_;
+};
+
 std::unique_ptr<MpiCommunicator> MpiCommunicator::duplicate(MPI_Comm comm,
                                                             const CommunicatorOptions& options) {
   require_running_mpi();
@@ -59,6 +84,7 @@ std::unique_ptr<MpiCommunicator> MpiCommunicator::duplicate(MPI_Comm comm,
   if (inter) throw InvalidArgument("borrow_communicator: the communicator is an intercommunicator");
 
   // MPI may write the new handle after a deadline has unwound this frame, so its place is not on the stack.
+  const OperationLog::Scope operation(options.log, "MPI_Comm_idup");
   auto handle = std::make_unique<MPI_Comm>(MPI_COMM_NULL);
   std::array<MPI_Request, 1> request{};
   check(MPI_Comm_idup(comm, handle.get(), request.data()), "MPI_Comm_idup");
@@ -90,8 +116,9 @@ MpiCommunicator::~MpiCommunicator() {
 }
 
 std::unique_ptr<MpiCommunicator> MpiCommunicator::split(int color, int key) {
-  // MPI_Comm_split blocks for ever if somebody is missing; the barrier has a deadline.
+  // MPI_Comm_split blocks for ever if somebody is missing; the barrier has a deadline, and the log a watchdog.
   barrier();
+  const OperationLog::Scope operation(options_.log, "MPI_Comm_split", sequence_);
   MPI_Comm part = MPI_COMM_NULL;
   check(MPI_Comm_split(comm_, color, key, &part), "MPI_Comm_split");
   check(MPI_Comm_set_errhandler(part, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
@@ -100,7 +127,7 @@ std::unique_ptr<MpiCommunicator> MpiCommunicator::split(int color, int key) {
 
 void MpiCommunicator::all_gather(std::span<const std::byte> send, std::span<std::byte> receive) {
   require_gather_sizes(send.size(), receive.size(), size_);
-  begin("all_gather");
+  Operation operation(*this, "all_gather");
   const std::size_t ranks = static_cast<std::size_t>(size_);
   const std::size_t piece_bytes = gather_piece_bytes(size_);
   for (std::size_t offset = 0; offset < send.size(); offset += piece_bytes) {
@@ -115,12 +142,12 @@ void MpiCommunicator::all_gather(std::span<const std::byte> send, std::span<std:
     for (std::size_t r = 0; r < ranks; ++r)
       copy_bytes(receive.data() + r * send.size() + offset, gathered + r * piece.size(), piece.size());
   }
-  end();
+  operation.succeeded();
 }
 
 void MpiCommunicator::all_to_all(std::span<const std::byte> send, std::span<std::byte> receive) {
   require_exchange_sizes(send.size(), receive.size(), size_);
-  begin("all_to_all");
+  Operation operation(*this, "all_to_all");
   const std::size_t ranks = static_cast<std::size_t>(size_);
   const std::size_t block_bytes = send.size() / ranks;
   const std::size_t piece_bytes = gather_piece_bytes(size_);
@@ -138,12 +165,12 @@ void MpiCommunicator::all_to_all(std::span<const std::byte> send, std::span<std:
     for (std::size_t r = 0; r < ranks; ++r)
       copy_bytes(receive.data() + r * block_bytes + offset, arriving + r * bytes, bytes);
   }
-  end();
+  operation.succeeded();
 }
 
 void MpiCommunicator::all_reduce(std::span<std::int64_t> sums, std::span<std::uint64_t> maxima) {
   constexpr std::size_t kPiece = kPieceBytes / sizeof(std::int64_t);
-  begin("all_reduce");
+  Operation operation(*this, "all_reduce");
   for (std::size_t offset = 0; offset < std::max(sums.size(), maxima.size()); offset += kPiece) {
     const auto sum = piece_of(sums, offset, kPiece);
     const auto maximum = piece_of(maxima, offset, kPiece);
@@ -165,12 +192,12 @@ void MpiCommunicator::all_reduce(std::span<std::int64_t> sums, std::span<std::ui
     copy_bytes(sum.data(), staged_sum, sum.size_bytes());
     copy_bytes(maximum.data(), staged_maximum, maximum.size_bytes());
   }
-  end();
+  operation.succeeded();
 }
 
 void MpiCommunicator::broadcast(std::span<std::byte> data, int root) {
   require_root(root, size_);
-  begin("broadcast");
+  Operation operation(*this, "broadcast");
   for (std::size_t offset = 0; offset < data.size(); offset += kPieceBytes) {
     const auto piece = piece_of(data, offset, kPieceBytes);
     std::byte* const staged = stage(piece.size());
@@ -181,27 +208,15 @@ void MpiCommunicator::broadcast(std::span<std::byte> data, int root) {
     wait(request);
     if (rank_ != root) copy_bytes(piece.data(), staged, piece.size());
   }
-  end();
+  operation.succeeded();
 }
 
 void MpiCommunicator::barrier() {
-  begin("barrier");
+  Operation operation(*this, "barrier");
   std::array<MPI_Request, 1> request{};
   check(MPI_Ibarrier(comm_, request.data()), "MPI_Ibarrier");
   wait(request);
-  end();
-}
-
-// An operation that is left by an exception never reaches end(), so the communicator stays unusable.
-void MpiCommunicator::begin(const char* operation) {
-  if (!usable_)
-    throw CommunicationError(
-        fmt::format("rank {} of MPI_COMM_WORLD: {}: an earlier operation of this group failed: "
-                    "{} number {}",
-                    world_rank(), operation, operation_, sequence_));
-  usable_ = false;
-  operation_ = operation;
-  ++sequence_;
+  operation.succeeded();
 }
 
 void MpiCommunicator::wait(std::span<MPI_Request> requests) {

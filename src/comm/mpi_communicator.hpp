@@ -51,8 +51,8 @@ class MpiCommunicator final : public Communicator {
   void barrier() override;
 
  private:
-  void begin(const char* operation);
-  void end() noexcept { usable_ = true; }
+  class Operation;
+
   void wait(std::span<MPI_Request> requests);
   std::byte* stage(std::size_t bytes);
 

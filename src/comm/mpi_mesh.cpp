@@ -7,9 +7,11 @@
 #include <vector>
 
 #include "comm/agreement.hpp"
+#include "comm/library_version.hpp"
 #include "comm/mpi_check.hpp"
 #include "comm/mpi_communicator.hpp"
 #include "comm/product.hpp"
+#include "comm/terms.hpp"
 #include "klmesh/mpi.hpp"
 #include "klmesh/vocab_shard.hpp"
 
@@ -66,6 +68,15 @@ bool looks_like_grid(Communicator& vocab, Communicator& batch, int world_rank) {
   return good;
 }
 
+/// What this rank's row and column say of their versions. Collective over both groups.
+std::exception_ptr version_difference(Communicator& vocab, Communicator& batch) {
+  const auto along = [](Communicator& group) {
+    return failure_of([&] { agree_on(group, {library_version_term()}); });
+  };
+  const std::exception_ptr in_row = along(vocab), in_column = along(batch);
+  return in_row ? in_row : in_column;
+}
+
 /// Carries a failure along rows and columns, so that the ranks of a group that is no grid all throw.
 void agree_both_ways(Communicator& vocab, Communicator& batch, std::exception_ptr failure) {
   // Twice: once along a row and a column reaches all of a grid, but this may be none.
@@ -74,6 +85,8 @@ void agree_both_ways(Communicator& vocab, Communicator& batch, std::exception_pt
       try {
         agree(*group, "borrow_mesh", 0, failure);
       } catch (const InvalidArgument&) {
+        failure = std::current_exception();
+      } catch (const InvalidData&) {
         failure = std::current_exception();
       }
     }
@@ -95,7 +108,7 @@ Mesh borrow_mesh(MPI_Comm world, MeshShape shape, const CommunicatorOptions& opt
   } catch (const InvalidArgument&) {
     failure = std::current_exception();
   }
-  agree(*all, "borrow_mesh", Fingerprint().add(shape.batch).add(shape.vocab).value(), failure);
+  agree_on(*all, {library_version_term(), {"mesh", to_string(shape)}}, failure);
   const int batch_part = all->rank() / shape.vocab;
   const int vocab_part = all->rank() % shape.vocab;
   auto vocab = all->split(batch_part, vocab_part);
@@ -108,8 +121,9 @@ Mesh borrow_mesh(MPI_Comm vocab, MPI_Comm batch, const CommunicatorOptions& opti
   auto column = borrow(batch, options);
   int world_rank = 0;
   comm::check(MPI_Comm_rank(MPI_COMM_WORLD, &world_rank), "MPI_Comm_rank");
-  std::exception_ptr failure;
-  if (!looks_like_grid(*row, *column, world_rank))
+  std::exception_ptr failure = version_difference(*row, *column);
+  const bool grid = looks_like_grid(*row, *column, world_rank);
+  if (!failure && !grid)
     failure = std::make_exception_ptr(
         InvalidArgument(fmt::format("rank {} of MPI_COMM_WORLD: the vocabulary group ({} ranks, at most {}) "
                                     "and the batch group ({} ranks) are "

@@ -3,6 +3,7 @@
 
 #include <mpi.h>
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <span>
@@ -13,6 +14,23 @@
 namespace klmesh::comm {
 
 using Seconds = std::chrono::duration<double>;
+
+/// Adds up the time in which this process could run. A gap between two looks that is longer than any poll takes was
+/// a stop (a suspended job, a debugger): it counts as half a second, so that resumed ranks do not all give up.
+class RunningTime {
+ public:
+  Seconds elapsed() noexcept {
+    constexpr Seconds kLongestGap{0.5};
+    const auto now = std::chrono::steady_clock::now();
+    elapsed_ += std::min(kLongestGap, Seconds(now - last_));
+    last_ = now;
+    return elapsed_;
+  }
+
+ private:
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+  Seconds elapsed_{0.0};
+};
 
 /// Polls until all `requests` are done or `deadline` has passed.
 ///
@@ -25,14 +43,14 @@ inline std::optional<Seconds> wait_until(std::span<MPI_Request> requests, Second
   constexpr int kSpins = 200;
   constexpr Seconds kYielding{0.020};
   constexpr auto kSleep = std::chrono::microseconds(50);
-  const auto start = std::chrono::steady_clock::now();
+  RunningTime time;
   for (int polls = 0;; ++polls) {
     int done = 0;
     check(MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE),
           "MPI_Testall");
     if (done) return std::nullopt;
     if (polls < kSpins) continue;
-    const Seconds elapsed = std::chrono::steady_clock::now() - start;
+    const Seconds elapsed = time.elapsed();
     if (elapsed >= deadline) return elapsed;
     if (elapsed < kYielding)
       std::this_thread::yield();

@@ -3,39 +3,16 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <vector>
 
 namespace klmesh {
 namespace {
 
-constexpr std::int64_t kLimbMask = 0xffffffff;
-__extension__ using Uint128 = unsigned __int128;
+using detail::kLimbMask;
 
-struct Decomposed {
-  std::uint64_t mantissa;  // value = +-mantissa * 2^exponent
-  int exponent;
-  bool negative;
-};
-
-Decomposed decompose(double value) {
-  const auto bits = std::bit_cast<std::uint64_t>(value);
-  const int biased = static_cast<int>((bits >> 52) & 0x7ff);
-  const std::uint64_t fraction = bits & 0xfffffffffffffULL;
-  const bool negative = (bits >> 63) != 0;
-  if (biased == 0) return {fraction, -1074, negative};
-  return {fraction | (1ULL << 52), biased - 1075, negative};
-}
-
-// Adds +-mantissa * 2^position to limbs whose bit 0 is 2^0; position >= 0.
-void add_at(std::span<std::int64_t> limbs, Uint128 mantissa, int position, bool negative) {
-  auto limb = static_cast<std::size_t>(position / 32);
-  const int shift = position % 32;
-  // 106 bits moved by up to 31 do not fit 128: the lowest limb is taken off first.
-  const auto low = static_cast<std::int64_t>((static_cast<std::uint64_t>(mantissa) << shift) & kLimbMask);
-  limbs[limb] += negative ? -low : low;
-  for (Uint128 rest = mantissa >> (32 - shift); rest != 0; rest >>= 32) {
-    const auto piece = static_cast<std::int64_t>(static_cast<std::uint64_t>(rest) & kLimbMask);
-    limbs[++limb] += negative ? -piece : piece;
-  }
+template <int kDigits>
+void add(std::span<std::int64_t> limbs, const LimbDigits<kDigits>& digits) {
+  for (int i = 0; i < kDigits; ++i) limbs[static_cast<std::size_t>(digits.first + i)] += digits.digit[i];
 }
 
 // Sign and magnitude, base 2^32, lowest digit first.
@@ -116,26 +93,11 @@ double round_magnitude(const std::vector<std::uint32_t>& digits, int offset) {
 
 }  // namespace
 
-void add_value(std::span<std::int64_t> limbs, double value) {
-  const Decomposed v = decompose(value);
-  if (v.mantissa != 0) add_at(limbs, v.mantissa, v.exponent + kValueOffset, v.negative);
-}
+void add_value(std::span<std::int64_t> limbs, double value) { add(limbs, value_digits(value)); }
 
-void add_product(std::span<std::int64_t> limbs, double x, double y) {
-  const Decomposed a = decompose(x);
-  const Decomposed b = decompose(y);
-  if (a.mantissa == 0 || b.mantissa == 0) return;
-  add_at(limbs, static_cast<Uint128>(a.mantissa) * b.mantissa, a.exponent + b.exponent + kProductOffset,
-         a.negative != b.negative);
-}
+void add_product(std::span<std::int64_t> limbs, double x, double y) { add(limbs, product_digits(x, y)); }
 
-void normalize(std::span<std::int64_t> limbs) {
-  for (std::size_t i = 0; i + 1 < limbs.size(); ++i) {
-    const std::int64_t carry = limbs[i] >> 32;  // floor division: C++20 shifts are arithmetic
-    limbs[i] &= kLimbMask;
-    limbs[i + 1] += carry;
-  }
-}
+void normalize(std::span<std::int64_t> limbs) { carry_limbs(limbs.data(), static_cast<int>(limbs.size())); }
 
 double to_double(std::span<const std::int64_t> limbs, int offset) {
   const Wide wide = to_wide(limbs);

@@ -3,20 +3,10 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
+
+#include "core/exact_sum_limbs.hpp"
 
 namespace klmesh {
-
-// A number is sum_i limb[i] * 2^(32 i - offset), limbs signed 64-bit. Adding touches three to five limbs and never
-// carries, so 2^31 additions (and as many ranks) fit before normalize() is due, and the sum over ranks of two
-// numbers is the plain element-wise integer sum of their limbs.
-
-/// Limbs for any sum of doubles: 2^-1088 up to 2^1056.
-inline constexpr int kValueLimbs = 67;
-inline constexpr int kValueOffset = 1088;
-/// Limbs for any sum of products of two doubles.
-inline constexpr int kProductLimbs = 2 * kValueLimbs + 1;
-inline constexpr int kProductOffset = 2 * kValueOffset;
 
 /// Adds a finite value. @param limbs (kValueLimbs)
 void add_value(std::span<std::int64_t> limbs, double value);

@@ -10,14 +10,17 @@
 
 namespace klmesh {
 
-/// Second-stage sums of a run of columns of one row: shares of the row's divergences.
+/// Second-stage sums of a run of columns of one row: shares of the row's divergences. 24 bytes; what ranks exchange.
 struct SecondStagePartial {
   double jensen_shannon = 0;
   double total_variation = 0;
+  double kl_policy_mixture = 0;  ///< of KL[pi || (pi + ref) / 2], which the gradient of jensen_shannon needs
 };
+static_assert(sizeof(SecondStagePartial) == 24);
 
-inline SecondStagePartial merge(const SecondStagePartial& left, const SecondStagePartial& right) {
-  return {left.jensen_shannon + right.jensen_shannon, left.total_variation + right.total_variation};
+KLMESH_HD inline SecondStagePartial merge(const SecondStagePartial& left, const SecondStagePartial& right) {
+  return {left.jensen_shannon + right.jensen_shannon, left.total_variation + right.total_variation,
+          left.kl_policy_mixture + right.kl_policy_mixture};
 }
 
 /// Folds consecutive partials along the fixed tree: the left subtree takes the largest power of two below the count.

@@ -1,6 +1,7 @@
 // The passes over logits. cpu/ implements them with SIMD; a device back end implements the same names.
 #pragma once
 
+#include <limits>
 #include <span>
 
 #include "core/fold.hpp"
@@ -17,10 +18,13 @@ namespace klmesh::cpu {
 /// one is computed in. Row lists and scales are followed.
 /// @param partials (rows) output; masked rows are not looked at and get an empty partial
 /// @param extended (rows) output, or empty: core quantities alone
-/// Cost: about one exponential per pair where policy and reference are close, two elsewhere, in fp64; three more for
-/// the extended set.
+/// @param renyi_alpha of the sum that ExtendedPartial::renyi is, not 1; NaN: that sum stays empty
+/// The core set of unscaled 32- and 16-bit logits alone is summed in fp32 lanes, everything else in fp64.
+/// Cost: about one exponential per pair where policy and reference are close, two elsewhere; three more for the
+/// extended set, one for Renyi.
 void row_partials(const LogitsView& policy, const LogitsView& reference, const VocabShard& shard,
-                  const RowInputs& inputs, std::span<RowPartial> partials, std::span<ExtendedPartial> extended);
+                  const RowInputs& inputs, std::span<RowPartial> partials, std::span<ExtendedPartial> extended,
+                  double renyi_alpha = std::numeric_limits<double>::quiet_NaN());
 
 /// Second read: what needs both normalisers first. Masked and invalid rows get zeros.
 /// @param tokens   (rows) of which the normalizer is used

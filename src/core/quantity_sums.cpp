@@ -6,23 +6,20 @@
 
 #include "core/exact_sum.hpp"
 #include "core/ordered_key.hpp"
+#include "core/sum_words.hpp"
 #include "klmesh/error.hpp"
 
 namespace klmesh {
 namespace {
 
-// Layout of the sum words.
-enum Word : std::size_t { kFinite, kPositiveInfinite, kNegativeInfinite, kUndefined, kNegative, kAdditions, kCounts };
-constexpr std::size_t kSum = kCounts;
-constexpr std::size_t kSquares = kSum + kValueLimbs;
-constexpr std::size_t kSequences = kSquares + kProductLimbs;
+using namespace words;  // the layout of sums_
 
 // Limbs hold 2^31 additions: carry long before.
 constexpr std::int64_t kCarryAfter = std::int64_t{1} << 29;
 
 // A sequence's count; its limbs follow.
 std::size_t sequence_begin(std::int64_t sequence) {
-  return kSequences + static_cast<std::size_t>(sequence) * (1 + kValueLimbs);
+  return kSequences + static_cast<std::size_t>(sequence) * kSequenceWords;
 }
 
 }  // namespace
@@ -94,6 +91,23 @@ double QuantitySums::clustered_error(double count, double mean) const {
   return std::sqrt(clusters / (clusters - 1.0) * squares) / count;
 }
 
+// In wide integers like all sums: each sequence's mean is rounded, their sum once.
+void QuantitySums::add_sequence_means(QuantityStatistics& statistics) const {
+  std::vector<std::int64_t> of_means(kValueLimbs, 0), of_sums(kValueLimbs, 0);
+  double clusters = 0.0;
+  for (std::int64_t g = 0; g < sequences_; ++g) {
+    const auto n = static_cast<double>(sums_[sequence_begin(g)]);
+    if (n == 0.0) continue;
+    clusters += 1.0;
+    const auto sum = limbs(sequence_begin(g) + 1, kValueLimbs);
+    add_value(of_means, to_double(sum, kValueOffset) / n);
+    for (std::size_t i = 0; i < of_sums.size(); ++i) of_sums[i] += sum[i];
+  }
+  if (clusters == 0.0) return;
+  statistics.sequence_mean = to_double(of_means, kValueOffset) / clusters;
+  statistics.sequence_sum = to_double(of_sums, kValueOffset) / clusters;
+}
+
 QuantityStatistics QuantitySums::statistics() const {
   const std::int64_t positive = sums_[kPositiveInfinite];
   const std::int64_t negative = sums_[kNegativeInfinite];
@@ -109,6 +123,7 @@ QuantityStatistics QuantitySums::statistics() const {
   if (s.infinite > 0) {
     s.sum = s.mean = positive > 0 ? HUGE_VAL : -HUGE_VAL;
     s.mean_square = HUGE_VAL;
+    if (sequences_ > 0) s.sequence_mean = s.sequence_sum = s.mean;
     return s;
   }
   const auto n = static_cast<double>(s.count);
@@ -123,6 +138,7 @@ QuantityStatistics QuantitySums::statistics() const {
     s.standard_error = s.standard_deviation / std::sqrt(n);
   }
   if (sequences_ > 0) s.standard_error_clustered = clustered_error(n, s.mean);
+  add_sequence_means(s);
   return s;
 }
 

@@ -3,62 +3,30 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/quantity_value.hpp"
+#include "core/sum_words.hpp"
 #include "klmesh/error.hpp"
 
 namespace klmesh {
-namespace {
-
-bool needs_target(Quantity quantity) noexcept {
-  return quantity >= Quantity::logp_policy && quantity <= Quantity::ratio_excess;
-}
-
-}  // namespace
 
 std::string_view name(Quantity quantity) noexcept {
   constexpr std::array<std::string_view, kQuantities> names{
       "kl_reverse", "kl_forward", "entropy_policy", "entropy_reference", "cross_entropy_policy_reference",
       "cross_entropy_reference_policy", "logp_policy", "logp_reference", "k1", "k2", "k3", "k1_bias", "k2_bias",
       "k3_bias", "delta_p", "ratio_excess", "chi_square", "chi_square_reference_policy", "hellinger",
-      "jensen_shannon", "total_variation", "same_top"};
+      "jensen_shannon", "total_variation", "same_top", "renyi"};
   return names[static_cast<std::size_t>(quantity)];
 }
 
-double value_of(const TokenStats& t, Quantity quantity) noexcept {
-  switch (quantity) {
-    case Quantity::kl_reverse: return t.kl_reverse;
-    case Quantity::kl_forward: return t.kl_forward;
-    case Quantity::entropy_policy: return t.entropy_policy;
-    case Quantity::entropy_reference: return t.entropy_reference;
-    case Quantity::cross_entropy_policy_reference: return t.cross_entropy_policy_reference;
-    case Quantity::cross_entropy_reference_policy: return t.cross_entropy_reference_policy;
-    case Quantity::logp_policy: return t.logp_policy;
-    case Quantity::logp_reference: return t.logp_reference;
-    case Quantity::k1: return t.k1;
-    case Quantity::k2: return t.k2;
-    case Quantity::k3: return t.k3;
-    case Quantity::k1_bias: return t.k1 - t.kl_reverse;
-    case Quantity::k2_bias: return t.k2 - t.kl_reverse;
-    case Quantity::k3_bias: return t.k3 - t.kl_reverse;
-    case Quantity::delta_p:
-      // pi (1 - r) cancels nothing where r is near 1; where r is large it may overflow, and pi - ref is as good.
-      return t.k1 < -1.0 ? std::exp(t.logp_policy) - std::exp(t.logp_reference)
-                         : -std::exp(t.logp_policy) * std::expm1(-t.k1);
-    case Quantity::ratio_excess: return std::expm1(-t.k1);
-    case Quantity::chi_square: return t.chi_square;
-    case Quantity::chi_square_reference_policy: return t.chi_square_reference_policy;
-    case Quantity::hellinger: return t.hellinger;
-    case Quantity::jensen_shannon: return t.jensen_shannon;
-    case Quantity::total_variation: return t.total_variation;
-    case Quantity::same_top: return t.same_top;
-  }
-  return std::numeric_limits<double>::quiet_NaN();
+double value_of(const TokenStats& token, Quantity quantity) noexcept { return quantity_value(token, quantity); }
+
+bool needs_target(Quantity quantity) noexcept { return quantity_needs_target(quantity); }
+
+bool is_in_nats(Quantity quantity) noexcept {
+  return quantity <= Quantity::k3_bias || quantity == Quantity::jensen_shannon || quantity == Quantity::renyi;
 }
 
-bool has_value(const TokenStats& token, Quantity quantity) noexcept {
-  if (needs_target(quantity)) return (token.flags & kHasTarget) != 0;
-  // The extended quantities are NaN where they were not asked for; a core one never is, and would be a defect to see.
-  return quantity < Quantity::chi_square || !std::isnan(value_of(token, quantity));
-}
+bool has_value(const TokenStats& token, Quantity quantity) noexcept { return quantity_exists(token, quantity); }
 
 StepSums::StepSums(std::int64_t sequences, QuantitySet set) {
   quantities_.assign(set == QuantitySet::all ? kQuantities : kCoreQuantities, QuantitySums(sequences));
@@ -92,13 +60,16 @@ void StepSums::merge(const StepSums& other) {
 }
 
 std::vector<std::int64_t> StepSums::sum_words() {
-  std::vector<std::int64_t> words(counts_.begin(), counts_.end());
-  words.insert(words.end(), tokens_per_sequence_.begin(), tokens_per_sequence_.end());
+  static_assert(kTokens == std::size_t{words::kTokens} && kMasked == std::size_t{words::kMasked} &&
+                kInvalid == std::size_t{words::kInvalid} && kInvalidInputs == std::size_t{words::kInvalidInputs} &&
+                kCounts == std::size_t{words::kStepCounts});  // see SumLayout
+  std::vector<std::int64_t> result(counts_.begin(), counts_.end());
+  result.insert(result.end(), tokens_per_sequence_.begin(), tokens_per_sequence_.end());
   for (QuantitySums& q : quantities_) {
     const auto sums = q.sums();
-    words.insert(words.end(), sums.begin(), sums.end());
+    result.insert(result.end(), sums.begin(), sums.end());
   }
-  return words;
+  return result;
 }
 
 std::vector<std::uint64_t> StepSums::max_words() {

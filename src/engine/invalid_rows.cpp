@@ -24,9 +24,9 @@ std::string describe(const InvalidRow& row) {
 
 }  // namespace
 
-void throw_first_invalid(Communicator& world, const StepSums& sums, bool inputs_alone, std::int64_t invalid_rows) {
-  const bool have = inputs_alone ? sums.invalid_inputs() > 0 : sums.invalid_rows() > 0;
-  const InvalidRow mine = have ? sums.first_invalid() : InvalidRow{};
+void throw_first_invalid(Communicator& world, const InvalidRow& own, bool inputs_alone, std::int64_t invalid_rows) {
+  const bool have = own.row >= 0 && (!inputs_alone || own.inputs_alone());
+  const InvalidRow mine = have ? own : InvalidRow{};
   std::vector<InvalidRow> all(static_cast<std::size_t>(world.size()));
   world.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));
   std::size_t rank = 0;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "engine/backend.hpp"
 #include "klmesh/divergence.hpp"
 #include "klmesh/engine.hpp"
 #include "klmesh/logits.hpp"
@@ -13,19 +14,28 @@
 
 namespace klmesh {
 
+/// What lies in the device's memory is not looked at: its numbers are judged row by row, on the device.
 /// @throws InvalidArgument naming the argument
-void validate_batch(const LogitsView& policy, const LogitsView& reference, const RowInputs& inputs,
-                    std::size_t tokens, const VocabShard& shard, StreamRef stream);
+void validate_batch(const Batch& batch, std::size_t tokens, const VocabShard& shard, Backend::Memory memory,
+                    StreamRef stream);
+
+/// @throws InvalidArgument naming the option
+void validate_options(const EvaluateOptions& options);
 
 /// @throws InvalidArgument naming the span whose size is not `rows`
 void validate_inputs(const RowInputs& inputs, std::size_t rows);
 
-/// @throws InvalidArgument naming the argument, or the first row whose kl_reverse is weighted but infinite
-void validate_gradient(const LogitsView& policy, const RowInputs& inputs, std::span<const TokenStats> tokens,
-                       const RowScales& scales, const GradientView& output, const VocabShard& shard);
+/// @throws InvalidArgument naming the argument; on the host also the first row whose kl_reverse is weighted but infinite,
+///         or whose jensen_shannon is weighted but was not evaluated
+void validate_gradient(const Batch& batch, std::span<const TokenStats> tokens, const RowScales& scales,
+                       const GradientView& output, const VocabShard& shard, Backend::Memory memory);
 
-/// What ranks that share rows must agree on: shapes, types, scales, targets, mask, sequence ids and options.
-std::uint64_t batch_fingerprint(const LogitsView& policy, const LogitsView& reference, const RowInputs& inputs,
-                                const EvaluateOptions& options, const VocabShard& shard);
+/// The order that Renyi sums are formed for; NaN: none are needed, since none was asked for or it is 1.
+double summed_renyi_order(const EvaluateOptions& options);
+
+/// What ranks that share rows must agree on: shapes, types, scales and options; on the host also the contents of targets,
+/// mask and sequence ids.
+std::uint64_t batch_fingerprint(const Batch& batch, const EvaluateOptions& options, const VocabShard& shard,
+                                Backend::Memory memory);
 
 }  // namespace klmesh

@@ -1,4 +1,4 @@
-// The exchange over the vocabulary group, in either schedule: rows' partials in, merged partials out.
+// The exchange over the vocabulary group on the host, in either schedule: rows' partials in, merged partials out.
 #pragma once
 
 #include <cstddef>
@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "core/fold.hpp"
+#include "engine/exchange_plan.hpp"
 #include "klmesh/communicator.hpp"
-#include "klmesh/engine.hpp"
 
 namespace klmesh {
 
@@ -23,48 +23,57 @@ inline FullPartial merge(const FullPartial& left, const FullPartial& right) {
   return {klmesh::merge(left.core, right.core), klmesh::merge(left.extended, right.extended)};
 }
 
-/// Block `part` of `parts` equal blocks of ceil(rows / parts) rows; the last ones may be short or empty.
-RowRange block_of_rows(std::int64_t rows, int part, int parts) noexcept;
-
 /// Carries partials of every row to the ranks that finish it: to all (gather), or to the row's owner (by_rows).
 class VocabExchange {
  public:
-  /// Fixes the schedule of a batch. @return the rows that this rank finishes
-  RowRange start(Communicator& vocab, std::int64_t rows, const EvaluateOptions& options);
-  bool by_rows() const noexcept { return by_rows_; }
+  /// @param vocab must outlive the exchange
+  explicit VocabExchange(Communicator& vocab) noexcept : vocab_(&vocab) {}
 
-  /// Sizes the buffers for the batch that was started.
-  void reserve(const EvaluateOptions& options);
+  void reserve(const ExchangePlan& plan);
   std::size_t bytes() const noexcept { return send_.capacity() + received_.capacity(); }
 
   /// One exchange. Partial: RowPartial, FullPartial, SecondStagePartial.
   template <typename Partial>
-  void send(Communicator& vocab, std::span<const Partial> partials) {
-    exchange(vocab, std::as_bytes(partials), sizeof(Partial));
+  void send(std::span<const Partial> partials, const ExchangePlan& plan) {
+    exchange(std::as_bytes(partials), sizeof(Partial), plan);
   }
 
   /// Folds one finished row's partials over the vocabulary parts, the top of the slice tree.
   template <typename Partial>
-  Partial merged(std::int64_t row) const {
+  Partial merged(std::int64_t row, const ExchangePlan& plan) const {
     Partial parts[kVocabSlices];
-    for (std::size_t part = 0; part < static_cast<std::size_t>(parts_); ++part) {
-      const std::size_t at = part * static_cast<std::size_t>(block_) + static_cast<std::size_t>(row - range_.begin);
+    for (std::size_t part = 0; part < static_cast<std::size_t>(plan.parts); ++part) {
+      const std::size_t at =
+          part * static_cast<std::size_t>(plan.block) + static_cast<std::size_t>(row - plan.finished.begin);
       std::memcpy(&parts[part], received_.data() + at * sizeof(Partial), sizeof(Partial));
     }
-    return fold_tree(std::span<const Partial>(parts, static_cast<std::size_t>(parts_)));
+    return fold_tree(std::span<const Partial>(parts, static_cast<std::size_t>(plan.parts)));
   }
 
-  /// by_rows: gives every rank the four doubles a row that a second pass needs; rows that are not this rank's get
-  /// these and NaN. Invalid rows stay invalid.
-  void share_normalizers(Communicator& vocab, const RowInputs& inputs, RowRange rows, std::span<TokenStats> tokens);
+  /// by_rows: one Value of every row, from the rank that finished it to all. give(row) is this rank's; take(row, value)
+  /// is told those of the others.
+  template <typename Value, typename Give, typename Take>
+  void share(const ExchangePlan& plan, Give&& give, Take&& take) {
+    send_.resize(static_cast<std::size_t>(plan.block) * sizeof(Value));
+    received_.resize(send_.size() * static_cast<std::size_t>(plan.parts));
+    for (std::int64_t row = plan.finished.begin; row < plan.finished.end; ++row) {
+      const Value value = give(static_cast<std::size_t>(row));
+      std::memcpy(send_.data() + static_cast<std::size_t>(row - plan.finished.begin) * sizeof(Value), &value,
+                  sizeof(Value));
+    }
+    vocab_->all_gather(send_, received_);
+    for (std::int64_t row = 0; row < plan.rows; ++row) {
+      if (row >= plan.finished.begin && row < plan.finished.end) continue;
+      Value value;
+      std::memcpy(&value, received_.data() + static_cast<std::size_t>(row) * sizeof(Value), sizeof(Value));
+      take(static_cast<std::size_t>(row), value);
+    }
+  }
 
  private:
-  void exchange(Communicator& vocab, std::span<const std::byte> partials, std::size_t size);
+  void exchange(std::span<const std::byte> partials, std::size_t size, const ExchangePlan& plan);
 
-  bool by_rows_ = false;
-  int parts_ = 1;
-  std::int64_t block_ = 0;  // rows that arrive from each part
-  RowRange range_;
+  Communicator* vocab_;
   std::vector<std::byte> send_, received_;
 };
 

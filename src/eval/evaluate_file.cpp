@@ -12,7 +12,6 @@
 #include "eval/logits_pass.hpp"
 #include "eval/logp_pass.hpp"
 #include "eval/order_statistics.hpp"
-#include "klmesh/engine.hpp"
 #include "klmesh/error.hpp"
 
 namespace klmesh::eval {
@@ -34,21 +33,6 @@ QuantityStatistics reduce(std::span<const double> values, const TokenTable& tabl
   for (std::size_t i = 0; i < values.size(); ++i) sums.add(values[i], table.sequences[i]);
   world.all_reduce(sums.sums(), sums.maxima());
   return sums.statistics();
-}
-
-bool has_quantiles(Quantity q) {
-  switch (q) {
-    case Quantity::kl_reverse:
-    case Quantity::kl_forward:
-    case Quantity::logp_policy:
-    case Quantity::logp_reference:
-    case Quantity::k1:
-    case Quantity::k2:
-    case Quantity::k3:
-      return true;
-    default:
-      return false;
-  }
 }
 
 // Infinite although every support is there: the value does not fit a double.
@@ -108,7 +92,7 @@ void count_rows(const TokenTable& table, Communicator& world, EvalReport& report
 
 }  // namespace
 
-Evaluation evaluate_file(Mesh& mesh, const EvalOptions& options) {
+Evaluation evaluate_file(Mesh& mesh, const EvalOptions& options, const EvalBackend& backend) {
   const io::LogitsFile file = open_on_all(mesh, options.path);
   const EvalInputs inputs = read_inputs(mesh, file);
 
@@ -118,14 +102,16 @@ Evaluation evaluate_file(Mesh& mesh, const EvalOptions& options) {
   report.mesh = mesh.shape();
   report.has_exact = file.has_logits();
   report.has_extended = file.has_logits() && options.quantities == QuantitySet::all;
+  report.renyi_alpha = options.renyi_alpha;
   report.has_estimators = file.has_targets() || file.has_logp();
   if (file.has_logits()) {
     report.vocab_size = file.vocab_size();
-    Engine engine(mesh, file.vocab_size());
-    report.reproducible = engine.reproducible();
-    table = pass_over_logits(mesh, engine, file, inputs, options);
+    report.backend = backend.name;
+    const auto evaluator = backend.make_evaluator(mesh, file.vocab_size());
+    report.reproducible = evaluator->engine().reproducible();
+    table = pass_over_logits(mesh, *evaluator, file, inputs, options, report);
   } else {
-    table = pass_over_logp(mesh, file, inputs);
+    table = pass_over_logp(mesh, file, inputs, options.skip_invalid);
   }
   table.file_rows = file.rows();
   table.sequence_count = inputs.sequence_count;

@@ -21,13 +21,15 @@ TokenStats token_of(double logp_policy, double logp_reference) {
   return token;
 }
 
+bool is_log_probability(double logp) { return logp <= 0.0; }
+
 }  // namespace
 
-TokenTable pass_over_logp(Mesh& mesh, const io::LogitsFile& file, const EvalInputs& inputs) {
+TokenTable pass_over_logp(Mesh& mesh, const io::LogitsFile& file, const EvalInputs& inputs, bool skip_invalid) {
   std::vector<double> policy(static_cast<std::size_t>(inputs.rows)), reference(policy.size());
   agree(mesh.world(), "reading log-probabilities", 0, failure_of([&] {
-          file.read_logp(io::Side::policy, inputs.first_row, policy, inputs.mask);
-          file.read_logp(io::Side::reference, inputs.first_row, reference, inputs.mask);
+          file.read_logp(io::Side::policy, inputs.first_row, policy, inputs.mask, skip_invalid);
+          file.read_logp(io::Side::reference, inputs.first_row, reference, inputs.mask, skip_invalid);
         }));
   constexpr std::array known{Quantity::logp_policy, Quantity::logp_reference, Quantity::k1, Quantity::k2, Quantity::k3,
                              Quantity::delta_p, Quantity::ratio_excess};
@@ -40,6 +42,8 @@ TokenTable pass_over_logp(Mesh& mesh, const io::LogitsFile& file, const EvalInpu
     const TokenStats token = token_of(policy[i], reference[i]);
     if (inputs.mask[i] == 0) {
       ++table.masked;
+    } else if (!is_log_probability(policy[i]) || !is_log_probability(reference[i])) {
+      ++table.invalid;  // read because they are to be skipped
     } else if (token.invalid_target()) {
       if (!table.first_invalid) table.first_invalid = InvalidRow{inputs.first_row + row, -1, token.flags, -1};
     } else {

@@ -14,10 +14,6 @@
 namespace klmesh::eval {
 namespace {
 
-bool is_in_nats(Quantity q) {
-  return q <= Quantity::k3_bias || q == Quantity::jensen_shannon;
-}
-
 bool is_written(Quantity q) {
   return q != Quantity::k1_bias && q != Quantity::k2_bias && q != Quantity::k3_bias && q != Quantity::ratio_excess;
 }

@@ -1,4 +1,4 @@
-#include "io/column_set.hpp"
+#include "klmesh/column_set.hpp"
 
 #include <fmt/format.h>
 

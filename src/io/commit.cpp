@@ -8,12 +8,32 @@
 #include <random>
 
 #include "io/open_file.hpp"
+#include "klmesh/error.hpp"
 
 namespace klmesh::io {
 namespace {
 
 std::filesystem::path directory_of(const std::filesystem::path& path) {
   return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+}
+
+// Where a rename may put the file: at the end of symbolic links, and not in the place of a device, as root could.
+std::filesystem::path regular_target(const std::filesystem::path& path) {
+  namespace fs = std::filesystem;
+  constexpr int most_links = 40;  // as the kernel's limit
+  std::error_code error;
+  fs::path target = path;
+  for (int links = 0; fs::is_symlink(fs::symlink_status(target, error)); ++links) {
+    if (links == most_links) throw_io_error(ELOOP, "readlink", path);
+    const fs::path next = fs::read_symlink(target, error);
+    if (error) throw_io_error(error.value(), "readlink", path);
+    target = directory_of(target) / next;  // `next` itself, if it is absolute
+  }
+  const fs::file_status status = fs::status(target, error);
+  if (fs::is_directory(status)) throw_io_error(EISDIR, "rename", path);
+  if (fs::exists(status) && !fs::is_regular_file(status))
+    throw IoError(fmt::format("{}: is not a regular file, and is not replaced by one", path.string()));
+  return target;
 }
 
 // Processes of other hosts may write to the same directory with the same pid, hence the random part. The
@@ -67,12 +87,13 @@ void commit_file(const std::filesystem::path& path, std::span<const std::byte> c
 }
 
 void commit_file(const std::filesystem::path& path, std::span<const std::byte> content, Disk& disk) {
-  TemporaryFile temporary(disk, path);
+  const std::filesystem::path target = regular_target(path);
+  TemporaryFile temporary(disk, target);
   temporary.file().write_all(content);
   temporary.file().sync();
   temporary.file().close();
   temporary.take_place();
-  sync_directory(disk, directory_of(path));
+  sync_directory(disk, directory_of(target));
 }
 
 }  // namespace klmesh::io

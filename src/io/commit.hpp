@@ -11,7 +11,8 @@ namespace klmesh::io {
 
 /// Makes `content` the file `path`: temporary in the same directory, fsync, rename, fsync of the directory.
 /// Whoever opens `path`, now or after a crash, sees the old file or the new one, whole. A symbolic link at
-/// `path` is replaced, not followed. Directories are not made. Blocks for as long as the device takes.
+/// `path` is followed: the file it points to is replaced. Directories are not made, and what is there but no regular file
+/// (a device, a pipe, a socket) is refused. Blocks for as long as the device takes.
 ///
 /// @throws IoError naming the path and the reason. The old file is intact and the temporary removed; only if
 /// the

@@ -32,7 +32,7 @@ std::optional<std::int64_t> number_of(const std::string& name) {
   std::int64_t number = 0;
   const char* const end = name.data() + name.size();
   const auto [stop, error] = std::from_chars(name.data() + prefix.size(), end, number);
-  if (error != std::errc() || stop != end || number < 1) return std::nullopt;
+  if (error != std::errc() || stop != end || number < 0) return std::nullopt;
   return number;
 }
 

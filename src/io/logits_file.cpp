@@ -143,7 +143,7 @@ void LogitsFile::read_sequence(std::int64_t first_row, std::span<std::int64_t> o
 }
 
 void LogitsFile::read_logp(Side side, std::int64_t first_row, std::span<double> out,
-                           std::span<const std::uint8_t> mask) const {
+                           std::span<const std::uint8_t> mask, bool keep_invalid) const {
   const Pair& pair = given(logp_, file_.path, "logp_*");
   const Values& from = side == Side::policy ? pair.policy : pair.reference;
   if (!mask.empty() && mask.size() != out.size())
@@ -155,7 +155,8 @@ void LogitsFile::read_logp(Side side, std::int64_t first_row, std::span<double> 
                       out.data());
   for (std::size_t i = 0; i < out.size(); ++i) {
     const bool counts = mask.empty() || mask[i] != 0;
-    if (counts && !(out[i] <= 0))  // NaN, too
+    const bool kept = keep_invalid && (std::isnan(out[i]) || out[i] == HUGE_VAL);
+    if (counts && !kept && !(out[i] <= 0))  // NaN, too
       refuse(from.dataset.place(), fmt::format("row {}: a log-probability cannot be {}",
                                                first_row + static_cast<std::int64_t>(i), out[i]));
   }

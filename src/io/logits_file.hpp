@@ -83,9 +83,10 @@ class LogitsFile {
 
   /// Log-probabilities in nats, <= 0; -inf is allowed.
   /// @param mask as read_mask() gave for the same rows, or empty: rows with 0 are read, and may hold anything
+  /// @param keep_invalid let NaN and +inf pass
   /// @throws InvalidData naming the row of the first NaN or positive value; InvalidArgument without logp
-  void read_logp(Side side, std::int64_t first_row, std::span<double> out,
-                 std::span<const std::uint8_t> mask = {}) const;
+  void read_logp(Side side, std::int64_t first_row, std::span<double> out, std::span<const std::uint8_t> mask = {},
+                 bool keep_invalid = false) const;
 
   /// Checks the chunks that hold the first and the last column of a row, in every dataset, see
   /// require_whole_chunk(). Cost: two chunks per dataset.

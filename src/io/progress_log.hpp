@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <span>
 
-#include "io/column_set.hpp"
+#include "klmesh/column_set.hpp"
 #include "io/disk.hpp"
 #include "io/open_file.hpp"
 

@@ -1,4 +1,4 @@
-#include "io/standard_columns.hpp"
+#include "klmesh/standard_columns.hpp"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "io/statistics_log.hpp"
+#include "klmesh/statistics_log.hpp"
 
 #include <fmt/format.h>
 

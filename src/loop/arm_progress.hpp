@@ -18,6 +18,7 @@ struct ArmProgress {
 
   ArmReport report;            ///< but for the means and the samples
   std::vector<Recent> recent;  ///< of the last steps, at most last_steps of them
+  double next_beta = 0;        ///< of the step to come
 
   /// @param step of phase 3, with statistics
   void add(const StepRecord& step);

@@ -79,7 +79,7 @@ class Checkpoints {
   std::filesystem::path run_;
   std::int64_t keep_;
   RunIdentity identity_;
-  std::int64_t next_number_ = 1;
+  std::int64_t next_number_ = 0;  // that of the start of a run
   std::vector<std::int64_t> damaged_;  // generations that are none; removed once there is a newer one
   std::optional<Loaded> loaded_;
 };

@@ -1,12 +1,10 @@
 // One row of Gumbel-max: vectorised noise and bound, logarithms for the few columns that may win.
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
 
-#include "loop/gumbel.hpp"
 #include "loop/sampler.hpp"
 #include "loop/vector_clones.hpp"
 
@@ -17,30 +15,20 @@ constexpr std::int64_t kBlock = 128;  // columns whose words are drawn together;
 constexpr std::int64_t kGroup = 16;   // columns that one flag covers
 
 /// flags[g] becomes non-zero if a column of group g may reach `threshold`, or holds NaN or +inf.
-///
-/// Noise bound: -log(-log u) <= -log(1 - u) <= (24 - floor(log2 c)) ln 2, where c is the number of whole
-/// 2^-24 in 1 - u (c = 0: the exponent of 0.0f reads -127, which makes the bound larger still). `words` are
-/// the high words of the uniforms, so that 24 bits of ~word are c, and the exponent of float(c) is floor(log2
-/// c) exactly.
+/// @param words the high words of the uniforms
 KLMESH_VECTOR_CLONES void flag_groups(const float* logits, const std::uint32_t* words, float threshold,
                                       std::int32_t* flags) {
-  constexpr float kLn2Up = 0.69314724f;  // ln 2, rounded up
   for (std::int64_t g = 0; g < kBlock / kGroup; ++g) {
     std::int32_t any = 0;
     for (std::int64_t i = 0; i < kGroup; ++i) {
       const std::int64_t k = g * kGroup + i;
-      const auto c = static_cast<float>(static_cast<std::int32_t>(~words[k] >> 8));
-      const std::int32_t leading = 24 + 127 - (std::bit_cast<std::int32_t>(c) >> 23);
-      const float bound = logits[k] + static_cast<float>(leading) * kLn2Up;
+      const float bound = logits[k] + gumbel_bound(words[k]);
       // Written as "not below", so that NaN is flagged.
       any |= bound < threshold ? 0 : 1;
     }
     flags[g] = any;
   }
 }
-
-/// What a column must reach to be looked at: a little below the best score, for the rounding of the bound.
-float threshold_below(double best) { return static_cast<float>(best - 1e-4 - 1e-6 * std::fabs(best)); }
 
 /// Words of the uniforms of kBlock columns, in column order.
 struct NoiseWords {
@@ -63,11 +51,6 @@ struct NoiseWords {
 
 }  // namespace
 
-double gumbel_noise(const RandomStream& stream, std::uint64_t token_index, std::int64_t column) {
-  const auto block = random_block(stream, token_index, static_cast<std::uint32_t>(column / 2));
-  return column % 2 == 0 ? gumbel(uniform53(block[0], block[1])) : gumbel(uniform53(block[2], block[3]));
-}
-
 GumbelMax gumbel_argmax(std::span<const float> logits, const VocabShard& shard, const RandomStream& stream,
                         std::uint64_t token_index) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -86,7 +69,7 @@ GumbelMax gumbel_argmax(std::span<const float> logits, const VocabShard& shard, 
       std::fill(padded.begin() + count, padded.end(), -kInfinity);
       block = padded.data();
     }
-    flag_groups(block, noise.high.data(), threshold_below(best.score), flags.data());
+    flag_groups(block, noise.high.data(), gumbel_threshold(best.score), flags.data());
     for (std::int64_t g = 0; g < kBlock / kGroup; ++g) {
       if (flags[g] == 0) continue;
       for (std::int64_t k = g * kGroup; k < (g + 1) * kGroup; ++k) {
@@ -105,12 +88,8 @@ void merge_candidates(std::span<GumbelMax> candidates, Communicator& vocab) {
   std::vector<GumbelMax> all(rows * static_cast<std::size_t>(vocab.size()));
   vocab.all_gather(std::as_bytes(candidates), std::as_writable_bytes(std::span(all)));
   for (std::size_t row = 0; row < rows; ++row) {
-    // Shards lie in the order of their columns, so "greater" alone keeps the lowest column of equal scores.
     GumbelMax best{-std::numeric_limits<double>::infinity(), GumbelMax::none};
-    for (std::size_t i = row; i < all.size(); i += rows) {
-      if (best.column == GumbelMax::invalid || all[i].column == GumbelMax::none) continue;
-      if (all[i].column == GumbelMax::invalid || all[i].score > best.score) best = all[i];
-    }
+    for (std::size_t i = row; i < all.size(); i += rows) best = merge(best, all[i]);
     candidates[row] = best;
   }
 }

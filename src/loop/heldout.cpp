@@ -54,9 +54,8 @@ HeldoutReport evaluate_heldout(Mesh& mesh, Engine& engine, const Policy& policy,
   for (std::int64_t first = range.begin; first < range.end; first += kChunk) {
     const std::int64_t rows = std::min(kChunk, range.end - first);
     const auto context = static_cast<std::size_t>(examples.context);
-    const auto elements = static_cast<std::size_t>(rows * shard.columns());
-    logits.resize(elements);
-    data_logits.resize(elements);
+    logits.resize(static_cast<std::size_t>(rows * policy.head_columns()));
+    data_logits.resize(static_cast<std::size_t>(rows * shard.columns()));
     policy.forward(std::span(examples.contexts).subspan(static_cast<std::size_t>(first) * context,
                                                         static_cast<std::size_t>(rows) * context),
                    first, activations, logits);
@@ -71,7 +70,7 @@ HeldoutReport evaluate_heldout(Mesh& mesh, Engine& engine, const Policy& policy,
         .mask = {},
         .sequence = {}};
     tokens.resize(static_cast<std::size_t>(rows));
-    engine.evaluate(logits_view(policy_logits.data(), rows, shard.columns()),
+    engine.evaluate(logits_view(policy_logits.data(), rows, policy.head_columns()),
                     logits_view(data_logits.data(), rows, shard.columns()), inputs, tokens, host_stream);
     engine.accumulate(tokens, inputs, sums);
   }

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "comm/agreement.hpp"
-#include "io/matrix_file.hpp"
+#include "klmesh/eval_file.hpp"
 #include "loop/gather.hpp"
 
 namespace klmesh::loop {
@@ -49,7 +49,7 @@ void dump_logits(Mesh& mesh, const VocabShard& shard, const StepLogits& step, co
     mask = gather_inputs(mesh, step, step.inputs.mask);
     sequence = gather_inputs(mesh, step, step.inputs.sequence);
   }
-  io::MatrixFile file;
+  io::EvalFile file;
   file.tokens = step.total_rows;
   file.vocab_size = file.policy_columns = file.reference_columns = shard.vocab_size;
   file.policy_logits = policy;
@@ -58,7 +58,7 @@ void dump_logits(Mesh& mesh, const VocabShard& shard, const StepLogits& step, co
   file.mask = mask;
   file.sequence = sequence;
   agree(mesh.world(), "dumping logits", 0, failure_of([&] {
-          if (mesh.world().rank() == 0) io::commit_matrix(path, file);
+          if (mesh.world().rank() == 0) io::commit_eval_file(path, file);
         }));
 }
 

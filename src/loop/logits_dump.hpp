@@ -15,7 +15,7 @@ namespace klmesh::loop {
 struct StepLogits {
   std::int64_t total_rows = 0;  ///< of all batch parts
   std::int64_t first_row = 0;   ///< global index of this part's first row
-  LogitsView policy, reference;  ///< (rows, shard columns), dense f32
+  LogitsView policy, reference;  ///< (rows, >= shard columns), f32
   RowInputs inputs;             ///< targets, and in phase 3 mask and sequence ids, of these rows
   bool sequences = false;       ///< phase 3: rows are sampled sequences
 };
@@ -25,7 +25,7 @@ using LogitsSink = std::function<void(std::int64_t step, const StepLogits& logit
 
 /// Which step to dump.
 struct LogitsDumpRequest {
-  Phase phase = Phase::rlhf;  ///< mle (the policy is written as its own reference) or rlhf
+  Phase phase = Phase::rlhf;  ///< mle (the policy is written as its own reference), rlhf or distill
   std::int64_t step = 1;
 };
 

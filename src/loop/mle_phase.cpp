@@ -2,12 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <numbers>
-#include <numeric>
 
 #include "loop/partition.hpp"
-#include "loop/random.hpp"
 
 namespace klmesh::loop {
 
@@ -18,7 +14,8 @@ MlePhase::MlePhase(Mesh& mesh, Engine& engine, Policy& policy, const Examples& e
       examples_(examples),
       config_(config),
       optimizer_(config.adam, static_cast<std::int64_t>(policy.parameters().flat().size())),
-      gradient_(policy.make_gradient()) {}
+      gradient_(policy.make_gradient()),
+      batches_(examples.size(), config.seed, RandomPurpose::mle_batches) {}
 
 StepRecord MlePhase::step() {
   const auto start = std::chrono::steady_clock::now();
@@ -26,11 +23,11 @@ StepRecord MlePhase::step() {
   const RowRange range = part_of_rows(batch, kRowTile, mesh_.batch_part(), mesh_.shape().batch);
   select_batch(step_ * batch + range.begin, range.size());
 
-  logits_.resize(static_cast<std::size_t>(range.size() * policy_.shard().columns()));
+  logits_.resize(static_cast<std::size_t>(range.size() * policy_.head_columns()));
   policy_.forward(contexts_, range.begin, activations_, logits_);
 
   // There is no reference yet: the policy stands in for it, and only its own quantities are used.
-  const LogitsView view = logits_view(logits_.data(), range.size(), policy_.shard().columns());
+  const LogitsView view = logits_view(logits_.data(), range.size(), policy_.head_columns());
   const RowInputs inputs{.targets = targets_, .mask = {}, .sequence = {}};
   tokens_.resize(static_cast<std::size_t>(range.size()));
   if (logits_sink_) logits_sink_(step_ + 1, {batch, range.begin, view, view, inputs, false});
@@ -47,7 +44,8 @@ StepRecord MlePhase::step() {
   gradient_.clear();
   policy_.backward(activations_, logits_, gradient_);
   policy_.reduce(gradient_);
-  optimizer_.step(policy_.parameters().flat(), gradient_.words(), learning_rate(), config_.mle.weight_decay);
+  const double rate = cosine_decay(config_.mle.learning_rate, config_.mle.final_learning_rate, step_, config_.mle.steps);
+  optimizer_.step(policy_.parameters().flat(), gradient_.words(), rate, config_.mle.weight_decay);
 
   record.phase = Phase::mle;
   record.step = ++step_;
@@ -57,36 +55,14 @@ StepRecord MlePhase::step() {
   return record;
 }
 
-// Copies examples first .. first + count - 1 of the endless sequence of shuffled epochs.
 void MlePhase::select_batch(std::int64_t first, std::int64_t count) {
   contexts_.clear();
   targets_.clear();
-  for (std::int64_t i = first; i < first + count; ++i) {
-    if (i / examples_.size() != epoch_) shuffle_epoch(i / examples_.size());
-    const std::int64_t example = order_[static_cast<std::size_t>(i % examples_.size())];
+  for (const std::int64_t example : batches_.select(first, count)) {
     const auto context = examples_.context_of(example);
     contexts_.insert(contexts_.end(), context.begin(), context.end());
     targets_.push_back(examples_.targets[static_cast<std::size_t>(example)]);
   }
-}
-
-// Fisher-Yates from counter-based numbers: every rank draws the same order without talking.
-void MlePhase::shuffle_epoch(std::int64_t epoch) {
-  order_.resize(static_cast<std::size_t>(examples_.size()));
-  std::iota(order_.begin(), order_.end(), std::int64_t{0});
-  const RandomStream stream{config_.seed, RandomPurpose::mle_batches, static_cast<std::uint32_t>(epoch)};
-  for (std::size_t i = order_.size() - 1; i > 0; --i) {
-    const std::int64_t j = random_below(stream, i, static_cast<std::int64_t>(i) + 1);
-    std::swap(order_[i], order_[static_cast<std::size_t>(j)]);
-  }
-  epoch_ = epoch;
-}
-
-// Cosine from the first rate to the final one.
-double MlePhase::learning_rate() const {
-  const double progress = static_cast<double>(step_) / static_cast<double>(std::max<std::int64_t>(1, config_.mle.steps));
-  const double cosine = 0.5 * (1.0 + std::cos(std::numbers::pi * std::min(1.0, progress)));
-  return config_.mle.final_learning_rate + (config_.mle.learning_rate - config_.mle.final_learning_rate) * cosine;
 }
 
 }  // namespace klmesh::loop

@@ -8,6 +8,7 @@
 #include "klmesh/engine.hpp"
 #include "klmesh/mesh.hpp"
 #include "loop/adam.hpp"
+#include "loop/epoch_batches.hpp"
 #include "loop/examples.hpp"
 #include "loop/logits_dump.hpp"
 #include "loop/policy.hpp"
@@ -35,8 +36,6 @@ class MlePhase {
 
  private:
   void select_batch(std::int64_t first, std::int64_t count);
-  void shuffle_epoch(std::int64_t epoch);
-  double learning_rate() const;
 
   Mesh& mesh_;
   Engine& engine_;
@@ -47,13 +46,12 @@ class MlePhase {
   PolicyGradient gradient_;
   std::int64_t step_ = 0;
   LogitsSink logits_sink_;
-  std::int64_t epoch_ = -1;
-  std::vector<std::int64_t> order_;  // (examples) this epoch's order, the same on every rank
+  EpochBatches batches_;
 
   std::vector<std::int32_t> contexts_;  // (rows of this rank, context)
   std::vector<std::int64_t> targets_;   // (rows of this rank)
   Activations activations_;
-  std::vector<float> logits_;  // (rows of this rank, shard columns); becomes the gradient in place
+  std::vector<float> logits_;  // (rows of this rank, head columns); becomes the gradient in place
   std::vector<TokenStats> tokens_;
 };
 

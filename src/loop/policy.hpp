@@ -53,6 +53,8 @@ class Policy {
 
   const VocabShard& shard() const noexcept { return parameters_.shard(); }
   const ModelConfig& model() const noexcept { return parameters_.model(); }
+  /// Columns of this rank's logits in memory, the distance between their rows: the shard's, then padding.
+  std::int64_t head_columns() const noexcept { return parameters_.head_columns(); }
   PolicyParameters& parameters() noexcept { return parameters_; }
   const PolicyParameters& parameters() const noexcept { return parameters_; }
 
@@ -65,7 +67,8 @@ class Policy {
   /// group
   /// @param first_row   global index of the first row; rows may be 0
   /// @param activations output
-  /// @param logits      (rows, shard().columns()) output
+  /// @param logits      (rows, head_columns()) output; padding holds what the padded head makes of it, and is no
+  /// logit of any word
   /// Cost: one exchange of 4 * rows * context * embedding bytes over the vocabulary group.
   /// @throws InvalidArgument on every rank of the vocabulary group, if a word or a size is out of range
   void forward(std::span<const std::int32_t> contexts, std::int64_t first_row, Activations& activations,
@@ -74,7 +77,8 @@ class Policy {
   /// Adds the gradients of all parameters to `gradient`, for this rank's rows alone. Collective over the
   /// vocabulary group. Never throws for bad values: reduce() does, on all ranks.
   ///
-  /// @param dlogits (rows, shard().columns()) gradient of the objective with respect to the logits
+  /// @param dlogits (rows, head_columns()) gradient of the objective with respect to the logits. Padding is not read:
+  /// the padded head gets no gradient
   /// Cost: one exchange of 8 * rows * hidden bytes over the vocabulary group.
   void backward(const Activations& activations, std::span<const float> dlogits,
                 PolicyGradient& gradient) const;
@@ -89,6 +93,8 @@ class Policy {
   void look_up_embeddings(Activations& activations) const;
   void compute_hidden(Activations& activations) const;
   void compute_logits(const Activations& activations, std::span<float> logits) const;
+  void compute_columns(const Activations& activations, std::int64_t first, std::int64_t count, std::span<float> logits,
+                       std::vector<float>& scratch) const;
   std::vector<float> backward_head(const Activations& activations, std::span<const float> dlogits,
                                    PolicyGradient& gradient) const;
   void backward_hidden(const Activations& activations, std::vector<float> dhidden,

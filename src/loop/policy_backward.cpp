@@ -45,7 +45,7 @@ PolicyGradient Policy::make_gradient() const {
   std::vector<TensorSize> tensors;
   for (int t = 0; t < kPolicyTensors; ++t) {
     const auto tensor = static_cast<PolicyTensor>(t);
-    const auto matrix = parameters_[tensor];
+    const auto matrix = parameters_.padded(tensor);
     tensors.push_back({std::string(name(tensor)), matrix.rows * matrix.columns});
   }
   tensors.push_back({"hidden activations", 0});
@@ -54,9 +54,9 @@ PolicyGradient Policy::make_gradient() const {
 
 void Policy::backward(const Activations& activations, std::span<const float> dlogits,
                       PolicyGradient& gradient) const {
-  if (static_cast<std::int64_t>(dlogits.size()) != activations.rows * shard().columns()) {
+  if (static_cast<std::int64_t>(dlogits.size()) != activations.rows * head_columns()) {
     throw InvalidArgument(fmt::format("backward: {} logit gradients for {} rows of {} columns",
-                                      dlogits.size(), activations.rows, shard().columns()));
+                                      dlogits.size(), activations.rows, head_columns()));
   }
   backward_hidden(activations, backward_head(activations, dlogits, gradient), gradient);
 }
@@ -65,12 +65,11 @@ void Policy::backward(const Activations& activations, std::span<const float> dlo
 /// vocabulary.
 std::vector<float> Policy::backward_head(const Activations& activations, std::span<const float> dlogits,
                                          PolicyGradient& gradient) const {
-  const std::int64_t columns = shard().columns();
   const std::int64_t width = model().hidden;
   const std::int64_t padded = activations.padded_rows();
   const auto head = parameters_[PolicyTensor::head];
   const Matrix<const float> hidden{activations.hidden.data(), padded, width, width};
-  const Matrix<const float> source{dlogits.data(), activations.rows, columns, columns};
+  const Matrix<const float> source{dlogits.data(), activations.rows, head_columns(), head_columns()};
   ExactGradient dhidden({{"hidden activations", padded * width}});
   std::vector<float> padded_tile, dtile(static_cast<std::size_t>(kRowTile * width)), dhead, dbias;
 

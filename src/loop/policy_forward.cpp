@@ -33,9 +33,9 @@ void Policy::forward(std::span<const std::int32_t> contexts, std::int64_t first_
   const auto words = static_cast<std::int64_t>(contexts.size());
   const std::int64_t rows = words / model().context;
   if (rows * model().context != words ||
-      static_cast<std::int64_t>(logits.size()) != rows * shard().columns() || first_row < 0) {
+      static_cast<std::int64_t>(logits.size()) != rows * head_columns() || first_row < 0) {
     throw InvalidArgument(fmt::format("forward: {} context words and {} logits do not fit {} columns", words,
-                                      logits.size(), shard().columns()));
+                                      logits.size(), head_columns()));
   }
   for (const std::int32_t word : contexts) {
     if (word < 0 || word >= shard().vocab_size) {
@@ -92,38 +92,43 @@ void Policy::compute_hidden(Activations& activations) const {
 }
 
 void Policy::compute_logits(const Activations& activations, std::span<float> logits) const {
-  const std::int64_t columns = shard().columns();
-  const auto head = parameters_[PolicyTensor::head];
-  const float* bias = parameters_[PolicyTensor::head_bias].data;
-  const Matrix<const float> hidden{activations.hidden.data(), activations.padded_rows(), model().hidden,
-                                   model().hidden};
-  const Matrix<float> output{logits.data(), activations.rows, columns, columns};
   std::vector<float> scratch;
   // Slices outside, rows inside: a slice of the head stays in the cache while all rows use it.
   for (int slice = shard().first_slice; slice < shard().last_slice; ++slice) {
     const std::int64_t first = slice_begin(shard().vocab_size, slice) - shard().begin;
-    const std::int64_t width = slice_begin(shard().vocab_size, slice + 1) - shard().begin - first;
-    if (width == 0) continue;
-    const auto slice_head = head.row_block(first, width);
-    for_each_block(activations, [&](std::int64_t block) {
-      const std::int64_t begin = std::max<std::int64_t>(block - activations.lead(), 0);
-      const std::int64_t end = std::min(block + kRowBlock - activations.lead(), activations.rows);
-      const auto target = output.row_block(begin, end - begin).column_block(first, width);
-      if (end - begin == kRowBlock) {
-        multiply(hidden.row_block(block, kRowBlock), Transpose::no, slice_head, Transpose::yes, target);
-      } else {
-        // The same shape as everywhere, so the same bits; the rows that exist are copied out.
-        scratch.resize(static_cast<std::size_t>(kRowBlock * width));
-        const Matrix<float> whole{scratch.data(), kRowBlock, width, width};
-        multiply(hidden.row_block(block, kRowBlock), Transpose::no, slice_head, Transpose::yes, whole);
-        for (std::int64_t r = begin; r < end; ++r) {
-          std::copy_n(whole.data + (r + activations.lead() - block) * width, width,
-                      output.data + r * columns + first);
-        }
-      }
-      add_bias(target, bias + first);
-    });
+    const std::int64_t end = slice_begin(shard().vocab_size, slice + 1) - shard().begin;
+    compute_columns(activations, first, end - first, logits, scratch);
   }
+  compute_columns(activations, shard().columns(), head_columns() - shard().columns(), logits, scratch);
+}
+
+/// Columns first .. first + count - 1 of the head's memory, for all rows.
+void Policy::compute_columns(const Activations& activations, std::int64_t first, std::int64_t count,
+                             std::span<float> logits, std::vector<float>& scratch) const {
+  if (count == 0) return;
+  const auto head = parameters_.padded(PolicyTensor::head).row_block(first, count);
+  const float* bias = parameters_.padded(PolicyTensor::head_bias).data + first;
+  const Matrix<const float> hidden{activations.hidden.data(), activations.padded_rows(), model().hidden,
+                                   model().hidden};
+  const Matrix<float> output{logits.data(), activations.rows, head_columns(), head_columns()};
+  for_each_block(activations, [&](std::int64_t block) {
+    const std::int64_t begin = std::max<std::int64_t>(block - activations.lead(), 0);
+    const std::int64_t end = std::min(block + kRowBlock - activations.lead(), activations.rows);
+    const auto target = output.row_block(begin, end - begin).column_block(first, count);
+    if (end - begin == kRowBlock) {
+      multiply(hidden.row_block(block, kRowBlock), Transpose::no, head, Transpose::yes, target);
+    } else {
+      // The same shape as everywhere, so the same bits; the rows that exist are copied out.
+      scratch.resize(static_cast<std::size_t>(kRowBlock * count));
+      const Matrix<float> whole{scratch.data(), kRowBlock, count, count};
+      multiply(hidden.row_block(block, kRowBlock), Transpose::no, head, Transpose::yes, whole);
+      for (std::int64_t r = begin; r < end; ++r) {
+        std::copy_n(whole.data + (r + activations.lead() - block) * count, count,
+                    output.data + r * output.stride + first);
+      }
+    }
+    add_bias(target, bias);
+  });
 }
 
 }  // namespace klmesh::loop

@@ -26,37 +26,51 @@ constexpr bool is_sharded(PolicyTensor tensor) noexcept {
   return tensor != PolicyTensor::hidden_weights && tensor != PolicyTensor::hidden_bias;
 }
 
+/// The head and its bias have padding: rows behind those of the shard, up to a multiple of model.head_multiple. They
+/// are no words.
+constexpr bool is_padded(PolicyTensor tensor) noexcept {
+  return tensor == PolicyTensor::head || tensor == PolicyTensor::head_bias;
+}
+
 /// Parameters of one rank. Copyable: a frozen copy is a reference model.
 class PolicyParameters {
  public:
-  /// All zero. @throws InvalidArgument unless all sizes of the model are at least 1
+  /// All zero, padding too. @throws InvalidArgument unless all sizes of the model are at least 1
   PolicyParameters(const ModelConfig& model, const VocabShard& shard);
 
   const ModelConfig& model() const noexcept { return model_; }
   const VocabShard& shard() const noexcept { return shard_; }
 
+  /// Columns of the output head in memory: those of the shard, then padding.
+  std::int64_t head_columns() const noexcept { return head_columns_; }
+
   /// embeddings (shard rows, embedding), hidden_weights (context * embedding, hidden), hidden_bias (1,
-  /// hidden), head (shard rows, hidden), head_bias (1, shard rows).
+  /// hidden), head (shard rows, hidden), head_bias (1, shard rows): without padding.
   Matrix<float> operator[](PolicyTensor tensor) noexcept;
   Matrix<const float> operator[](PolicyTensor tensor) const noexcept;
 
-  /// The part of `flat` that is this tensor's, in any array of this layout: moments, gradients.
+  /// The same of the whole memory: head (head_columns(), hidden), head_bias (1, head_columns()).
+  Matrix<float> padded(PolicyTensor tensor) noexcept;
+  Matrix<const float> padded(PolicyTensor tensor) const noexcept;
+
+  /// The part of `flat` that is this tensor's, without padding, in any array of this layout: moments, gradients.
   template <class T>
   std::span<T> part(PolicyTensor tensor, std::span<T> flat) const {
     const Extent& e = extents_[static_cast<std::size_t>(tensor)];
     return flat.subspan(static_cast<std::size_t>(e.offset), static_cast<std::size_t>(e.rows * e.columns));
   }
 
-  /// All tensors, one after the other, without gaps.
+  /// All tensors with their padding, one after the other, without gaps.
   std::span<float> flat() noexcept { return values_; }
   std::span<const float> flat() const noexcept { return values_; }
 
  private:
   struct Extent {
-    std::int64_t offset = 0, rows = 0, columns = 0;
+    std::int64_t offset = 0, rows = 0, columns = 0;  // without padding, which follows
   };
   ModelConfig model_;
   VocabShard shard_;
+  std::int64_t head_columns_ = 0;
   std::array<Extent, kPolicyTensors> extents_;
   std::vector<float> values_;
 };
@@ -64,7 +78,8 @@ class PolicyParameters {
 /// Small random weights, keyed by (seed, tensor, global index): the same on every mesh.
 ///
 /// Embeddings are uniform with variance 1, hidden weights uniform with variance 1 / (context * embedding),
-/// the head uniform in +-0.05; biases are 0, the head bias is log_unigram where given.
+/// the head uniform in +-0.05; biases are 0, the head bias is log_unigram where given. Padding is garbage, as in a
+/// trainer's memory: weights and biases that make its logits larger than any word's.
 /// @param log_unigram (vocab_size) log probabilities of single words, or empty
 /// @throws InvalidArgument if log_unigram has another size
 PolicyParameters initial_policy_parameters(const ModelConfig& model, const VocabShard& shard,

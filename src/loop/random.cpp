@@ -1,7 +1,5 @@
 #include "loop/random.hpp"
 
-#include <Random123/philox.h>
-
 #include <algorithm>
 
 #include "klmesh/error.hpp"
@@ -10,23 +8,13 @@
 namespace klmesh::loop {
 namespace {
 
-using Counter = std::array<std::uint32_t, 4>;
-
-/// minor, 56 bits of major, 8 bits of purpose, step: no two draws of a run share a counter. The key is the
-/// seed.
-Counter counter(const RandomStream& stream, std::uint64_t major, std::uint32_t minor) {
-  const auto high = static_cast<std::uint32_t>(major >> 32) << 8;
-  return {minor, static_cast<std::uint32_t>(major), high | static_cast<std::uint32_t>(stream.purpose),
-          stream.step};
-}
-
 /// Rounds over arrays instead of one counter, so that the compiler can use one lane per counter.
 constexpr std::size_t kLanes = 64;
 
-KLMESH_VECTOR_CLONES void philox_lanes(std::uint64_t seed, const Counter& first, std::uint32_t* w0,
+KLMESH_VECTOR_CLONES void philox_lanes(std::uint64_t seed, const RandomWords& first, std::uint32_t* w0,
                                        std::uint32_t* w1, std::uint32_t* w2, std::uint32_t* w3) {
   for (std::size_t i = 0; i < kLanes; ++i) {
-    std::uint32_t a = first[0] + static_cast<std::uint32_t>(i), b = first[1], c = first[2], d = first[3];
+    std::uint32_t a = first.word[0] + static_cast<std::uint32_t>(i), b = first.word[1], c = first.word[2], d = first.word[3];
     auto key0 = static_cast<std::uint32_t>(seed), key1 = static_cast<std::uint32_t>(seed >> 32);
     for (int round = 0; round < 10; ++round) {
       const std::uint64_t p = std::uint64_t{0xD2511F53} * a;
@@ -49,12 +37,8 @@ KLMESH_VECTOR_CLONES void philox_lanes(std::uint64_t seed, const Counter& first,
 
 std::array<std::uint32_t, 4> random_block(const RandomStream& stream, std::uint64_t major,
                                           std::uint32_t minor) {
-  const Counter c = counter(stream, major, minor);
-  const philox4x32_ctr_t block{{c[0], c[1], c[2], c[3]}};
-  const philox4x32_key_t key{
-      {static_cast<std::uint32_t>(stream.seed), static_cast<std::uint32_t>(stream.seed >> 32)}};
-  const philox4x32_ctr_t out = philox4x32_R(10, block, key);
-  return {out.v[0], out.v[1], out.v[2], out.v[3]};
+  const RandomWords block = random_words(stream, major, minor);
+  return std::to_array(block.word);
 }
 
 void random_blocks(const RandomStream& stream, std::uint64_t major, std::uint32_t first_minor,
@@ -62,7 +46,7 @@ void random_blocks(const RandomStream& stream, std::uint64_t major, std::uint32_
   const std::size_t count = words[0].size();
   std::size_t done = 0;
   for (; done + kLanes <= count; done += kLanes) {
-    philox_lanes(stream.seed, counter(stream, major, first_minor + static_cast<std::uint32_t>(done)),
+    philox_lanes(stream.seed, random_counter(stream, major, first_minor + static_cast<std::uint32_t>(done)),
                  &words[0][done], &words[1][done], &words[2][done], &words[3][done]);
   }
   for (; done < count; ++done) {

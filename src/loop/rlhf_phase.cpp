@@ -39,6 +39,7 @@ RlhfPhase::RlhfPhase(Mesh& mesh, Engine& engine, const Policy& reference, const 
       reward_model_(reward_model),
       penalty_(penalty),
       config_(config),
+      controller_(penalty, config.rlhf),
       source_(std::move(source)),
       sequences_(part_of_rows(config.rlhf.sequences, sequence_unit(config.rlhf.length), mesh.batch_part(),
                               mesh.shape().batch)),
@@ -53,8 +54,16 @@ StepRecord RlhfPhase::step() {
   record.step = step_ + 1;
   batch_ = source_(policy_, {sequences_.begin, sequences_.size(), config_.rlhf.length, config_.seed,
                              static_cast<std::uint32_t>(record.step)});
+  record.beta = controller_.beta();
   measure(record);
-  update(advantages_of_step(record));
+  const std::vector<double> advantages = advantages_of_step(record);
+  const double kl = (*record.statistics)[Quantity::kl_reverse].mean;
+  if (goes_too_far(kl, config_.rlhf)) {
+    record.stop_limit = config_.rlhf.stop_kl;
+  } else {
+    update(advantages);
+  }
+  controller_.update(kl);
   ++step_;
   record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return record;
@@ -63,7 +72,7 @@ StepRecord RlhfPhase::step() {
 // Exact KL and estimators of the sampled tokens.
 void RlhfPhase::measure(StepRecord& record) {
   const std::int64_t rows = sequences_.size() * config_.rlhf.length;
-  const std::int64_t columns = policy_.shard().columns();
+  const std::int64_t columns = policy_.head_columns();
   const std::int64_t first_row = sequences_.begin * config_.rlhf.length;
   logits_.resize(static_cast<std::size_t>(rows * columns));
   reference_logits_.resize(logits_.size());
@@ -115,11 +124,11 @@ std::vector<double> RlhfPhase::advantages_of_step(StepRecord& record) {
   // Minus the objective that the kind descends, with its exact KL: of a sequence, summed over positions.
   const Quantity divergence = penalty_ == Penalty::k3_loss ? Quantity::kl_forward : Quantity::kl_reverse;
   const double kl = (*record.statistics)[divergence].sum / static_cast<double>(config_.rlhf.sequences);
-  record.loss = (penalty_ == Penalty::none ? 0.0 : config_.rlhf.beta * kl) - reward.mean;
+  record.loss = (penalty_ == Penalty::none ? 0.0 : record.beta * kl) - reward.mean;
 
   const std::vector<std::uint8_t> mask_bytes(mask.begin(), mask.end());
   const std::vector<double> global =
-      advantages(penalty_, config_.rlhf.beta,
+      advantages(penalty_, record.beta,
                  {config_.rlhf.sequences, config_.rlhf.length, rewards, penalties, mask_bytes});
   const auto begin = global.begin() + static_cast<std::ptrdiff_t>(first * length);
   return {begin, begin + static_cast<std::ptrdiff_t>(tokens_.size())};
@@ -130,12 +139,12 @@ void RlhfPhase::update(const std::vector<double>& advantages) {
   for (std::size_t row = 0; row < tokens_.size(); ++row) {
     if (batch_.mask[row] == 0) continue;
     const TokenWeights w =
-        token_weights(penalty_, config_.rlhf.beta, config_.rlhf.sequences, advantages[row], tokens_[row]);
+        token_weights(penalty_, controller_.beta(), config_.rlhf.sequences, advantages[row], tokens_[row]);
     logp[row] = w.logp_policy;
     kl[row] = w.kl_reverse;
   }
   const auto rows = static_cast<std::int64_t>(tokens_.size());
-  const std::int64_t columns = policy_.shard().columns();
+  const std::int64_t columns = policy_.head_columns();
   const RowInputs inputs{.targets = targets_, .mask = batch_.mask, .sequence = sequence_ids_};
   engine_.gradient(logits_view(logits_.data(), rows, columns), logits_view(reference_logits_.data(), rows, columns),
                    inputs, tokens_, {.kl_reverse = kl, .kl_forward = {}, .logp_policy = logp, .entropy_policy = {}},

@@ -9,6 +9,7 @@
 #include "klmesh/engine.hpp"
 #include "klmesh/mesh.hpp"
 #include "loop/adam.hpp"
+#include "loop/kl_controller.hpp"
 #include "loop/partition.hpp"
 #include "loop/penalty.hpp"
 #include "loop/logits_dump.hpp"
@@ -31,7 +32,8 @@ class RlhfPhase {
             const TrainConfig& config, SequenceSource source);
 
   /// One step: sample, measure the exact KL and all estimators on the same tokens, update. Statistics are those
-  /// before the update, so the first step's KL is exactly 0.
+  /// before the update, so the first step's KL is exactly 0. A step whose KL is above rlhf.stop_kl says so in its
+  /// record and updates nothing: the policy stays what was measured, and is not to step again.
   StepRecord step();
 
   /// Calls `sink` in every further step. Null: nobody.
@@ -39,10 +41,14 @@ class RlhfPhase {
 
   const Policy& policy() const noexcept { return policy_; }
 
-  /// For checkpoints. Before the first step alone: goes on after `steps` steps, from policy and optimiser as they were
-  /// then.
+  /// Weight of the penalty in the next step.
+  double beta() const noexcept { return controller_.beta(); }
+
+  /// For checkpoints. Before the first step alone: goes on after `steps` steps, from policy, optimiser and controller as
+  /// they were then.
   Policy& policy() noexcept { return policy_; }
   Adam& optimizer() noexcept { return optimizer_; }
+  KlController& controller() noexcept { return controller_; }
   void resume_at(std::int64_t steps) noexcept { step_ = steps; }
 
  private:
@@ -56,6 +62,7 @@ class RlhfPhase {
   const RewardModel& reward_model_;
   const Penalty penalty_;
   const TrainConfig& config_;
+  KlController controller_;
   const SequenceSource source_;
   const RowRange sequences_;  // of this rank
   Policy policy_;

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "io/standard_columns.hpp"
+#include "klmesh/standard_columns.hpp"
 #include "klmesh/error.hpp"
 
 namespace klmesh::loop {
@@ -55,6 +55,8 @@ Values values_of(const StepRecord& record) {
     for (const Quantity q : policy_alone) set_quantity(values, *record.statistics, q);
     if (record.has_reference()) {
       for (const Quantity q : with_reference) set_quantity(values, *record.statistics, q);
+    }
+    if (record.has_samples()) {
       for (const Quantity q : {Quantity::k1_bias, Quantity::k2_bias, Quantity::k3_bias}) {
         set_bias(values, *record.statistics, q);
       }
@@ -65,6 +67,8 @@ Values values_of(const StepRecord& record) {
   values.set("loss", record.loss);
   values.set("perplexity_heldout", record.perplexity_heldout);
   values.set("tokens", static_cast<double>(record.tokens));
+  values.set("beta", record.beta);
+  if (record.phase == Phase::rlhf) values.set("stopped_early", record.ends_early() ? 1.0 : 0.0);
   return values;
 }
 
@@ -86,19 +90,26 @@ void keep_lines(const std::filesystem::path& path, std::size_t lines) {
 
 }  // namespace
 
+std::vector<io::Column> step_columns() {
+  std::vector<io::Column> columns = io::standard_columns();
+  columns.push_back({"beta", "1", "weight of the KL penalty in the step, reward per nat"});
+  columns.push_back({"stopped_early", "1", "1 where the arm ended because the exact KL was above rlhf.stop_kl, else 0"});
+  return columns;
+}
+
 RunRecord::RunRecord(std::filesystem::path directory, io::RunAttributes attributes)
     : directory_(std::move(directory)), attributes_(std::move(attributes)) {
   open(directory_);
 }
 
-void RunRecord::begin_further_arm(std::string_view kind) {
+void RunRecord::begin_directory(std::string_view directory) {
   finish();
-  change_to(directory_ / arm_directory(kind), {});
+  change_to(directory_ / directory, {});
 }
 
-void RunRecord::restore(std::string_view kind, std::span<const double> state) {
+void RunRecord::restore(std::string_view directory, std::span<const double> state) {
   progress_->close();
-  change_to(kind.empty() ? directory_ : directory_ / arm_directory(kind), state);
+  change_to(directory.empty() ? directory_ : directory_ / directory, state);
 }
 
 // What is in the directory may be of a later point, from which the run went back to a checkpoint.
@@ -113,14 +124,14 @@ void RunRecord::change_to(const std::filesystem::path& directory, std::span<cons
 
 void RunRecord::open(const std::filesystem::path& directory) {
   current_ = directory;
-  statistics_ = std::make_unique<io::StatisticsLog>(attributes_, io::standard_columns(), timing_columns());
+  statistics_ = std::make_unique<io::StatisticsLog>(attributes_, step_columns(), timing_columns());
   progress_ = std::make_unique<io::ProgressLog>(directory / kProgressFile);
 }
 
 void RunRecord::add(const StepRecord& record) {
   const Values values = values_of(record);
   const std::array timing{io::NamedValue{"step_seconds", record.seconds}};
-  const auto phase = static_cast<std::int64_t>(record.phase);
+  const std::int64_t phase = recorded_number(record.phase);
   statistics_->append(phase, record.step, values.named(), timing);
   progress_->append(phase, record.step, values.named());
 }

@@ -9,10 +9,13 @@
 #include <vector>
 
 #include "io/progress_log.hpp"
-#include "io/statistics_log.hpp"
+#include "klmesh/statistics_log.hpp"
 #include "loop/step_record.hpp"
 
 namespace klmesh::loop {
+
+/// The columns under /steps: those that every statistics file has, and beta and stopped_early, of phase 3.
+std::vector<io::Column> step_columns();
 
 class RunRecord {
  public:
@@ -23,8 +26,12 @@ class RunRecord {
   /// "arm-<kind>": where the files of a further arm are, below RUN.
   static std::string arm_directory(std::string_view kind) { return "arm-" + std::string(kind); }
 
-  /// What follows goes to RUN/arm-<kind>, in files of its own. The first arm stays in RUN, and does not call this.
-  void begin_further_arm(std::string_view kind);
+  /// "distill-<kind>": where the files of a student are, below RUN.
+  static std::string student_directory(std::string_view kind) { return "distill-" + std::string(kind); }
+
+  /// What follows goes to files of its own in this directory below RUN. The first arm of phase 3 stays in RUN, and does
+  /// not call this.
+  void begin_directory(std::string_view directory);
 
   /// Adds a step, and a line to progress.jsonl. @throws IoError
   void add(const StepRecord& step);
@@ -32,9 +39,9 @@ class RunRecord {
   /// The rows of the arm that runs, for a checkpoint.
   std::vector<double> state() const { return statistics_->state(); }
 
-  /// Goes on after the rows that state() gave, in RUN/arm-<kind>, or in RUN if `kind` is empty. Lines of progress.jsonl
-  /// that came later are removed. @throws InvalidData, IoError
-  void restore(std::string_view kind, std::span<const double> state);
+  /// Goes on after the rows that state() gave, in this directory below RUN, or in RUN itself if `directory` is empty. Lines
+  /// of progress.jsonl that came later are removed. @throws InvalidData, IoError
+  void restore(std::string_view directory, std::span<const double> state);
 
   /// Writes statistics.h5 whole. @throws IoError
   void commit();

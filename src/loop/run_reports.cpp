@@ -11,7 +11,7 @@ namespace klmesh {
 // In the namespaces of the structs, where the archive finds them.
 static void visit(loop::WordArchive& a, QuantityStatistics& q) {
   a(q.count, q.infinite, q.negative, q.sum, q.mean, q.min, q.max, q.mean_square, q.variance, q.standard_deviation,
-    q.standard_error, q.standard_error_clustered);
+    q.standard_error, q.standard_error_clustered, q.sequence_mean, q.sequence_sum);
 }
 
 static void visit(loop::WordArchive& a, StepStatistics& s) {
@@ -21,7 +21,8 @@ static void visit(loop::WordArchive& a, StepStatistics& s) {
 namespace loop {
 
 static void visit(WordArchive& a, StepRecord& r) {
-  a(r.phase, r.step, r.statistics, r.loss, r.reward_mean, r.reward_stddev, r.perplexity_heldout, r.tokens, r.seconds);
+  a(r.phase, r.step, r.statistics, r.loss, r.reward_mean, r.reward_stddev, r.perplexity_heldout, r.beta, r.stop_limit,
+    r.tokens, r.seconds);
 }
 
 static void visit(WordArchive& a, Baselines& b) {
@@ -49,10 +50,18 @@ static void visit(WordArchive& a, ArmReport& r) {
 
 static void visit(WordArchive& a, ArmProgress::Recent& r) { a(r.reward, r.kl); }
 
-static void visit(WordArchive& a, ArmProgress& p) { a(p.report, p.recent); }
+static void visit(WordArchive& a, ArmProgress& p) { a(p.report, p.recent, p.next_beta); }
+
+static void visit(WordArchive& a, DistillHeldout& h) {
+  a(h.tokens, h.student_perplexity, h.teacher_perplexity, h.kl_forward, h.kl_reverse, h.jensen_shannon);
+}
+
+static void visit(WordArchive& a, DistillReport& r) {
+  a(r.kind, r.steps, r.first_loss, r.last_loss, r.before, r.after);
+}
 
 static void visit(WordArchive& a, RunReports& r) {
-  a(r.summary.mle, r.summary.reward, r.summary.arms, r.heldout, r.arm);
+  a(r.summary.mle, r.summary.reward, r.summary.arms, r.summary.students, r.heldout, r.arm, r.student);
 }
 
 std::vector<std::int64_t> to_words(RunReports reports) {
@@ -67,6 +76,12 @@ RunReports reports_of(std::vector<std::int64_t> words) {
   archive(reports);
   archive.finish();
   return reports;
+}
+
+std::string early_end(const ArmReport& report) {
+  if (!report.ended_early()) return "";
+  return fmt::format("stopped early at step {}: exact KL {:.6g} > rlhf.stop_kl {:.6g} nats a token", report.last.step,
+                     (*report.last.statistics)[Quantity::kl_reverse].mean, *report.last.stop_limit);
 }
 
 std::string to_string(const RunPosition& position) {

@@ -35,16 +35,16 @@ std::vector<std::int32_t> contexts_at(std::int64_t position, SampleBatch& batch)
 
 /// Draws one token for every sequence that has not ended. Returns the number of rows without a valid logit.
 std::int64_t sample_position(const SampleRequest& request, std::int64_t position,
-                             std::span<const float> logits, const VocabShard& shard, Communicator& vocab,
+                             std::span<const float> logits, const Policy& policy, Communicator& vocab,
                              std::vector<std::uint8_t>& ended, SampleBatch& batch) {
   const RandomStream stream{request.seed, RandomPurpose::sampling, request.step};
-  const std::int64_t columns = shard.columns();
   std::vector<GumbelMax> candidates(static_cast<std::size_t>(request.sequences));
   for (std::int64_t s = 0; s < request.sequences; ++s) {
     if (ended[s] != 0) continue;
     const std::int64_t token = (request.first_sequence + s) * request.length + position;
     candidates[s] =
-        gumbel_argmax(logits.subspan(s * columns, columns), shard, stream, static_cast<std::uint64_t>(token));
+        gumbel_argmax(logits.subspan(s * policy.head_columns(), policy.shard().columns()), policy.shard(), stream,
+                      static_cast<std::uint64_t>(token));
   }
   merge_candidates(candidates, vocab);
   std::int64_t invalid = 0;
@@ -73,7 +73,7 @@ SampleBatch sample_sequences(const Policy& policy, Mesh& mesh, const SampleReque
   batch.contexts.assign(tokens * batch.context, Vocabulary::begin);
 
   std::vector<std::uint8_t> ended(static_cast<std::size_t>(request.sequences), 0);
-  std::vector<float> logits(static_cast<std::size_t>(request.sequences * policy.shard().columns()));
+  std::vector<float> logits(static_cast<std::size_t>(request.sequences * policy.head_columns()));
   Activations activations;
   std::int64_t invalid = 0;
   for (std::int64_t position = 0; position < request.length; ++position) {
@@ -81,7 +81,7 @@ SampleBatch sample_sequences(const Policy& policy, Mesh& mesh, const SampleReque
     // used.
     const std::vector<std::int32_t> contexts = contexts_at(position, batch);
     policy.forward(contexts, request.first_sequence, activations, logits);
-    invalid += sample_position(request, position, logits, policy.shard(), mesh.vocab(), ended, batch);
+    invalid += sample_position(request, position, logits, policy, mesh.vocab(), ended, batch);
   }
   // The ranks of other rows must hear of it too, or they would wait in the next exchange.
   std::array<std::uint64_t, 1> worst{static_cast<std::uint64_t>(invalid)};

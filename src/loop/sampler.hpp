@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "core/gumbel.hpp"
 #include "klmesh/communicator.hpp"
 #include "klmesh/mesh.hpp"
 #include "klmesh/vocab_shard.hpp"
@@ -13,18 +14,8 @@
 
 namespace klmesh::loop {
 
-/// The largest logit plus noise among some columns.
-struct GumbelMax {
-  double score = 0;
-  std::int64_t column = -1;  ///< global vocabulary index; none: no finite logit; invalid: NaN or +inf
-
-  static constexpr std::int64_t none = -1;
-  static constexpr std::int64_t invalid = -2;
-};
-
-/// Gumbel noise of one vocabulary column at one position, a pure function. One block serves columns 2 j and 2
-/// j + 1.
-double gumbel_noise(const RandomStream& stream, std::uint64_t token_index, std::int64_t column);
+using klmesh::gumbel_noise;
+using klmesh::GumbelMax;
 
 /// argmax over the shard of logit + gumbel_noise; of equal scores the lowest column. No communication.
 ///

@@ -42,12 +42,40 @@ std::vector<std::int32_t> sequence_of(const nlohmann::json& tokens, std::int64_t
   return sequence;
 }
 
+// Bytes of the whole lines before the first that is not kept. No file, or no regular one: 0.
+std::uintmax_t kept_bytes(const std::filesystem::path& path, const TokenDump::Keep& keep) {
+  std::error_code ignored;
+  if (!keep || !std::filesystem::is_regular_file(path, ignored)) return 0;
+  std::ifstream in(path, std::ios::binary);
+  std::uintmax_t bytes = 0;
+  std::string line;
+  for (std::int64_t number = 1; std::getline(in, line) && !in.eof(); ++number) {
+    try {
+      const nlohmann::json step = nlohmann::json::parse(line);
+      if (!keep(step.at("arm").get<std::string>(), integer_of(step.at("step"), "step"))) return bytes;
+    } catch (const nlohmann::json::exception& error) {
+      throw InvalidData(path.string() + ", line " + std::to_string(number) + ": " + error.what());
+    }
+    bytes += line.size() + 1;
+  }
+  if (!in.eof()) std::rethrow_exception(io_failure(path, "reading failed"));
+  return bytes;
+}
+
+void keep_bytes(const std::filesystem::path& path, std::uintmax_t bytes) {
+  // Opening for appending makes a file, for writing empties it; neither touches a device.
+  if (!std::ofstream(path, bytes > 0 ? std::ios::app : std::ios::trunc)) {
+    std::rethrow_exception(io_failure(path, "cannot be written"));
+  }
+  if (bytes > 0) std::filesystem::resize_file(path, bytes);
+}
+
 }  // namespace
 
-TokenDump::TokenDump(std::filesystem::path path, Mesh& mesh) : path_(std::move(path)), mesh_(mesh) {
-  std::exception_ptr failure;
-  if (mesh_.world().rank() == 0 && !std::ofstream(path_)) failure = io_failure(path_, "cannot be written");
-  agree(mesh_.world(), "dump of tokens", 0, failure);
+TokenDump::TokenDump(std::filesystem::path path, Mesh& mesh, const Keep& keep) : path_(std::move(path)), mesh_(mesh) {
+  agree(mesh_.world(), "dump of tokens", 0, failure_of([&] {
+          if (mesh_.world().rank() == 0) keep_bytes(path_, kept_bytes(path_, keep));
+        }));
 }
 
 void TokenDump::write(std::string_view arm, const SampleBatch& batch, const SampleRequest& request,

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -20,9 +21,14 @@ namespace klmesh::loop {
 /// what follows the first <eos> is <eos>. Rank 0 writes; the others take part in the exchange.
 class TokenDump {
  public:
-  /// Empties the file. Collective over the world of the mesh, which must outlive this.
+  /// Is the step part of what a resumed run goes on from?
+  using Keep = std::function<bool(std::string_view arm, std::int64_t step)>;
+
+  /// Empties the file; with `keep`, cuts it off before the first step that is not kept, and a line that a crash left
+  /// unfinished. Collective over the world of the mesh, which must outlive this.
   /// @throws IoError on every rank, naming the path, if it cannot be written
-  TokenDump(std::filesystem::path path, Mesh& mesh);
+  /// @throws InvalidData on every rank, naming path and line, and leaves it as it is, if the file to go on with is no dump
+  TokenDump(std::filesystem::path path, Mesh& mesh, const Keep& keep = nullptr);
 
   /// Collective over the world. @param total sequences of all ranks
   /// @throws IoError on every rank, naming the path

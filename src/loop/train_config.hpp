@@ -20,6 +20,8 @@ struct ModelConfig {
   int context = 4;     ///< preceding words the n-gram model sees
   int embedding = 32;  ///< width of a word's input embedding
   int hidden = 64;     ///< width of the hidden layer
+  /// Each rank's part of the output head is padded to a multiple of so many columns, as trainers pad vocabularies.
+  int head_multiple = 1;
 };
 
 struct AdamConfig {
@@ -51,10 +53,27 @@ struct RlhfConfig {
   std::int64_t steps = 150;
   /// exact_reward, k1_reward, exact_loss, k2_loss, k3_loss, none
   std::vector<std::string> arms{"exact_reward", "none"};
-  double beta = 0.1;             ///< weight of the KL penalty, nats of KL to units of reward
+  double beta = 0.1;             ///< weight of the KL penalty, nats of KL to units of reward; of the first step
+  std::string controller = "fixed";  ///< of beta: fixed, adaptive; see KlController
+  double target_kl = 0.05;       ///< adaptive: the exact KL to steer to, mean over tokens, nats a token
+  double horizon = 640;          ///< adaptive: sequences over which beta may change by a fifth
+  double stop_kl = 0;            ///< an arm ends with the step whose exact KL is above, nats a token; 0: never
   std::int64_t sequences = 64;   ///< sampled a step
   std::int64_t length = 16;      ///< tokens a sequence at most
   double learning_rate = 1e-3;
+};
+
+struct DistillConfig {
+  std::int64_t steps = 0;             ///< of every arm; 0: no student
+  /// forward, reverse, jensen_shannon: divergence from the teacher; data: maximum likelihood without it
+  std::vector<std::string> arms{"forward"};
+  double temperature = 1;             ///< of both distributions in the divergence
+  double data_weight = 0;             ///< of maximum likelihood in the loss; the divergence has the rest
+  std::int64_t batch_tokens = 1024;
+  double learning_rate = 5e-3;
+  double final_learning_rate = 3e-4;  ///< cosine decay to this
+  double weight_decay = 0.0;          ///< decoupled (AdamW)
+  std::int64_t evaluate_every = 0;    ///< steps between held-out perplexities; 0: at the end alone
 };
 
 struct LoopConfig {
@@ -75,6 +94,8 @@ struct TrainConfig {
   MleConfig mle;
   RewardConfig reward;
   RlhfConfig rlhf;
+  ModelConfig student{.context = 2, .embedding = 16, .hidden = 32};
+  DistillConfig distill;
   LoopConfig loop;
   CheckpointConfig checkpoint;
 };

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 #include <vector>
@@ -10,7 +11,10 @@
 #include "klmesh/engine.hpp"
 #include "klmesh/error.hpp"
 #include "loop/checkpoint.hpp"
+#include "loop/distill_heldout.hpp"
+#include "loop/distill_phase.hpp"
 #include "loop/examples.hpp"
+#include "loop/kl_controller.hpp"
 #include "loop/mle_phase.hpp"
 #include "loop/policy.hpp"
 #include "loop/preferences.hpp"
@@ -48,18 +52,17 @@ class Training {
         checkpoints_(mesh, files_.directory, config.checkpoint.keep,
                      {files_.config_toml, fingerprint_of(corpus_), config.model, corpus_.vocabulary.size()}) {
     if (config.loop.first_phase > 2) seed_scores(reward_model_, config.seed);
-    // Replay first: both may name one file, and the dump empties it.
     if (files_.replay_tokens) {
       const auto read = [&] { replay_.emplace(*files_.replay_tokens, corpus_.vocabulary.size()); };
       agree(mesh.world(), "replay of tokens", 0, failure_of(read));
     }
-    if (files_.dump_tokens) dump_.emplace(*files_.dump_tokens, mesh);
   }
 
   TrainingSummary run() {
     summary().corpus = report_of(corpus_);
     observer_.corpus_loaded(summary().corpus);
     if (files_.resume) resume();
+    open_dump();
     run_phases();
     if (files_.record) files_.record->finish();
     return std::move(summary());
@@ -69,15 +72,35 @@ class Training {
   TrainingSummary& summary() noexcept { return reports_.summary; }
   bool stopped() const noexcept { return reports_.summary.stopped.has_value(); }
 
+  // After the replay is read: both may name one file, and the dump empties it, or cuts off what is to come again.
+  void open_dump() {
+    if (!files_.dump_tokens) return;
+    const TokenDump::Keep is_done = [this](std::string_view kind, std::int64_t step) { return is_behind(kind, step); };
+    dump_.emplace(*files_.dump_tokens, mesh_, files_.resume ? is_done : nullptr);
+  }
+
+  // Is this step of this arm done, at the position that the run goes on from?
+  bool is_behind(std::string_view kind, std::int64_t step) const {
+    const auto found = std::ranges::find(config_.rlhf.arms, kind);
+    const std::int64_t arm = found - config_.rlhf.arms.begin();
+    return at_.phase > Phase::rlhf ||
+           (at_.phase == Phase::rlhf && (arm < at_.arm || (arm == at_.arm && step <= at_.step)));
+  }
+
   void run_phases() {
     const auto is_ahead = [this](Phase phase) {
       return at_.phase <= phase && config_.loop.first_phase <= static_cast<int>(phase);
     };
     if (is_ahead(Phase::mle) && config_.mle.steps > 0) maximise_likelihood();
     if (!stopped() && is_ahead(Phase::reward) && config_.reward.steps > 0) fit_reward_model();
-    if (config_.rlhf.steps == 0) return;
-    const auto arms = static_cast<std::int64_t>(config_.rlhf.arms.size());
-    for (std::int64_t arm = at_.phase == Phase::rlhf ? at_.arm : 0; arm < arms && !stopped(); ++arm) run_arm(arm);
+    const auto first_arm = [this](Phase phase) { return at_.phase == phase ? at_.arm : 0; };
+    if (is_ahead(Phase::rlhf) && config_.rlhf.steps > 0) {
+      const auto arms = static_cast<std::int64_t>(config_.rlhf.arms.size());
+      for (std::int64_t arm = first_arm(Phase::rlhf); arm < arms && !stopped(); ++arm) run_arm(arm);
+    }
+    if (stopped() || config_.distill.steps == 0) return;
+    const auto students = static_cast<std::int64_t>(config_.distill.arms.size());
+    for (std::int64_t arm = first_arm(Phase::distill); arm < students && !stopped(); ++arm) distil_student(arm);
   }
 
   void maximise_likelihood() {
@@ -132,7 +155,7 @@ class Training {
     const Penalty penalty = parse_penalty(config_.rlhf.arms[static_cast<std::size_t>(arm)]);
     const std::string kind(name(penalty));
     const bool further = arm > 0;
-    if (further && !resuming_ && files_.record) files_.record->begin_further_arm(kind);
+    if (further && !resuming_ && files_.record) files_.record->begin_directory(RunRecord::arm_directory(kind));
     observer_.phase_began(Phase::rlhf, kind, steps);
     RlhfPhase phase(mesh_, engine_, policy_, reward_model_, penalty, config_, sequence_source(penalty));
     phase.set_logits_sink(logits_sink(Phase::rlhf, further ? RunRecord::arm_directory(kind) : ""));
@@ -140,12 +163,18 @@ class Training {
     state.add("reference", policy_.parameters(), nullptr);
     state.add("policy", phase.policy().parameters(), &phase.optimizer());
     state.add(reward_model_);
-    if (!resuming_) reports_.arm = {};
-    reports_.arm.report.penalty = penalty;
+    if (resuming_) {
+      phase.controller().restore(reports_.arm.next_beta);
+    } else {
+      reports_.arm = {};
+      reports_.arm.report.penalty = penalty;
+      reports_.arm.next_beta = phase.beta();
+    }
     begin_phase({Phase::rlhf, arm, kind, 0}, phase, state);
-    while (at_.step < steps) {
+    while (at_.step < steps && !reports_.arm.report.ended_early()) {
       const StepRecord record = phase.step();
       reports_.arm.add(record);
+      reports_.arm.next_beta = phase.beta();
       publish(record);
       if (!goes_on(steps, state)) return;
     }
@@ -157,6 +186,46 @@ class Training {
     summary().arms.push_back(std::move(report));
   }
 
+  // The policy of phase 1 is the teacher; phase 3 leaves it as it is.
+  void distil_student(std::int64_t arm) {
+    const std::int64_t steps = config_.distill.steps;
+    const Distillation distillation = parse_distillation(config_.distill.arms[static_cast<std::size_t>(arm)]);
+    const std::string kind(name(distillation));
+    if (!resuming_ && files_.record) files_.record->begin_directory(RunRecord::student_directory(kind));
+    observer_.phase_began(Phase::distill, kind, steps);
+    const DistillExamples train(corpus_.train, config_.model, config_.student);
+    const DistillExamples heldout(corpus_.heldout, config_.model, config_.student);
+    DistillPhase phase(mesh_, engine_, policy_, make_student(mesh_, config_, corpus_.vocabulary.size(), log_unigram(corpus_)),
+                       train, distillation, config_);
+    phase.set_logits_sink(logits_sink(Phase::distill, RunRecord::student_directory(kind)));
+    StateView state{policy_.shard(), {}, {}};
+    state.add("reference", policy_.parameters(), nullptr);
+    state.add("policy", phase.student().parameters(), &phase.optimizer());
+    const auto evaluate = [&] { return evaluate_student(mesh_, engine_, policy_, phase.student(), heldout); };
+    DistillReport& report = reports_.student;
+    if (!resuming_) {
+      report = {};
+      report.kind = distillation;
+      report.before = evaluate();
+    }
+    begin_phase({Phase::distill, arm, kind, 0}, phase, state);
+    while (at_.step < steps) {
+      StepRecord record = phase.step();
+      report.add(record);
+      const std::int64_t every = config_.distill.evaluate_every;
+      if (record.step == steps || (every > 0 && record.step % every == 0)) {
+        report.after = evaluate();
+        record.perplexity_heldout = report.after.student_perplexity;
+      }
+      publish(record);
+      if (!goes_on(steps, state)) return;
+    }
+    observer_.phase_ended(Phase::distill);
+    observer_.student_done(report);
+    summary().students.push_back(report);
+    commit_record();
+  }
+
   // Reads where to go on, and what was recorded until there. The arrays wait for their phase.
   void resume() {
     const Restored restored =
@@ -166,13 +235,18 @@ class Training {
       const CorpusReport corpus = summary().corpus;
       reports_ = reports_of(restored.extras.reports);
       summary().corpus = corpus;
-      const bool further = restored.position.arm > 0;
-      if (files_.record) files_.record->restore(further ? restored.position.arm_name : "", restored.extras.statistics);
+      if (files_.record) files_.record->restore(record_directory(restored.position), restored.extras.statistics);
     };
     agree(mesh_.world(), "resuming", 0, failure_of(take_over));
     at_ = restored.position;
     resuming_ = true;
     observer_.resumed(at_, restored.generation);
+  }
+
+  // Below RUN.
+  static std::string record_directory(const RunPosition& at) {
+    if (at.phase == Phase::distill) return RunRecord::student_directory(at.arm_name);
+    return at.phase == Phase::rlhf && at.arm > 0 ? RunRecord::arm_directory(at.arm_name) : "";
   }
 
   // That the configuration has it: settings may have been compared as text, or not at all.
@@ -185,7 +259,12 @@ class Training {
         config_.rlhf.arms[arm] == position.arm_name) {
       steps = config_.rlhf.steps;
     }
-    if (position.step >= 1 && position.step <= steps) return;
+    if (position.phase == Phase::distill && arm < config_.distill.arms.size() &&
+        config_.distill.arms[arm] == position.arm_name) {
+      steps = config_.distill.steps;
+    }
+    // Step 0: of the first phase alone, but for that its state is as good.
+    if (position.step >= 0 && position.step <= steps && steps > 0) return;
     throw InvalidData(fmt::format("checkpoint: this run has no {}", to_string(position)));
   }
 
@@ -193,9 +272,12 @@ class Training {
   template <class AnyPhase>
   void begin_phase(RunPosition start, AnyPhase& phase, const StateView& state) {
     if (!std::exchange(resuming_, false)) {
+      const bool first = std::exchange(fresh_, false);
       at_ = std::move(start);
+      if (first) checkpoint(state);  // a run that is killed from here on can be resumed
       return;
     }
+    fresh_ = false;
     checkpoints_.restore(state);
     phase.resume_at(at_.step);
   }
@@ -210,7 +292,8 @@ class Training {
   bool goes_on(std::int64_t steps, const StateView& state) {
     const bool stop = stop_agreed();
     const std::int64_t every = config_.checkpoint.every;
-    const bool due = at_.step == steps || (every > 0 && at_.step % every == 0);
+    const bool ended = at_.step == steps || (at_.phase == Phase::rlhf && reports_.arm.report.ended_early());
+    const bool due = ended || (every > 0 && at_.step % every == 0);
     const std::string generation = stop || due ? checkpoint(state) : "";
     if (stop) summary().stopped = StopPoint{at_, generation};
     return !stop;
@@ -272,6 +355,7 @@ class Training {
   std::optional<TokenDump> dump_;
   std::optional<TokenReplay> replay_;
   RunPosition at_;         // the last step that is done
+  bool fresh_ = true;      // until the first phase has begun
   bool resuming_ = false;  // until the phase of the checkpoint has taken its state over
   RunReports reports_;
 };
@@ -279,6 +363,7 @@ class Training {
 }  // namespace
 
 TrainingSummary run_training(Mesh& mesh, const TrainConfig& config, TrainingFiles files, TrainingObserver& observer) {
+  require_controllable(config.rlhf);
   return Training(mesh, config, std::move(files), observer).run();
 }
 

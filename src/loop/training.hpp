@@ -1,4 +1,4 @@
-// The main job: corpus, maximum likelihood, reward model, RLHF, from the configuration to the summary.
+// The main job: corpus, maximum likelihood, reward model, RLHF, distillation, from the configuration to the summary.
 #pragma once
 
 #include <cstdint>
@@ -21,13 +21,14 @@ class TrainingObserver {
  public:
   virtual ~TrainingObserver() = default;
   virtual void corpus_loaded(const CorpusReport&) {}
-  /// @param arm the penalty's name in phase 3, else empty
+  /// @param arm the penalty's name in phase 3, the distillation's in phase 4, else empty
   virtual void phase_began(Phase, std::string_view /*arm*/, std::int64_t /*steps*/) {}
   virtual void step_done(const StepRecord&) {}
   virtual void phase_ended(Phase) {}
   virtual void mle_done(const MleReport&) {}
   virtual void reward_done(const RewardReport&) {}
   virtual void arm_done(const ArmReport&) {}
+  virtual void student_done(const DistillReport&) {}
   /// A checkpoint generation is in place. @param directory of the generation
   virtual void generation_written(const RunPosition&, std::string_view /*directory*/) {}
   /// A generation can't be used, and the one before it is tried. @param why names the file
@@ -38,8 +39,10 @@ class TrainingObserver {
 
 struct TrainingFiles {
   RunRecord* record = nullptr;  ///< rank 0 alone; null: nothing is recorded
+  /// dump_tokens: emptied at the start; of a resumed run the steps that are done are kept, and the rest is cut off.
   std::optional<std::string> dump_tokens, replay_tokens;
-  /// Writes logits-<phase>-<step>.h5 into `directory`, or into its arm-<kind> for further arms.
+  /// Writes logits-<phase>-<step>.h5 into `directory`, or into its arm-<kind> for further arms, its
+  /// distill-<kind> for students.
   std::optional<LogitsDumpRequest> dump_logits;
   /// RUN: where gen-<n> go. Rank 0's counts, and all ranks must see it. Empty: no checkpoints.
   std::string directory;
@@ -53,6 +56,8 @@ struct TrainingFiles {
 
 /// Runs all phases from config.loop.first_phase on, or from a checkpoint on. Collective over the world of the mesh.
 ///
+/// A first generation is written when the first phase begins. An arm whose exact KL passes rlhf.stop_kl ends with that
+/// step, the next one runs.
 /// A run that was stopped and resumed records the same numbers as one that was not, bit for bit, on every mesh of whole
 /// subtrees. If stop_requested() becomes true the step is finished, a generation is written and the summary's `stopped`
 /// says where.

@@ -8,6 +8,8 @@
 
 #include "loop/baselines.hpp"
 #include "loop/coverage.hpp"
+#include "loop/distill_heldout.hpp"
+#include "loop/distillation.hpp"
 #include "loop/heldout.hpp"
 #include "loop/penalty.hpp"
 #include "loop/step_record.hpp"
@@ -41,13 +43,33 @@ struct ArmReport {
   double final_kl = 0;            ///< the same, nats a token
   BiasCoverage coverage;
   std::vector<std::string> samples_before, samples_after;  ///< the same noise, before and after training
+
+  bool ended_early() const noexcept { return last.ends_early(); }
 };
 
-/// Where a run is: `step` steps of this phase, in phase 3 of this arm, are done.
+/// "stopped early at step 17: exact KL 0.051 > rlhf.stop_kl 0.05 nats a token"; empty if the arm did not.
+std::string early_end(const ArmReport& report);
+
+/// One arm of phase 4: what a student learnt from the teacher.
+struct DistillReport {
+  Distillation kind = Distillation::forward;
+  std::int64_t steps = 0;
+  double first_loss = 0, last_loss = 0;  ///< of the first and the last step's batch, nats a token
+  DistillHeldout before, after;
+
+  /// @param step of phase 4
+  void add(const StepRecord& step) {
+    if (step.step == 1) first_loss = step.loss;
+    last_loss = step.loss;
+    steps = step.step;
+  }
+};
+
+/// Where a run is: `step` steps of this phase, in phases 3 and 4 of this arm, are done.
 struct RunPosition {
   Phase phase = Phase::mle;
-  std::int64_t arm = 0;  ///< which of rlhf.arms, from 0
-  std::string arm_name;  ///< the penalty's name in phase 3, else empty
+  std::int64_t arm = 0;  ///< which of rlhf.arms or distill.arms, from 0
+  std::string arm_name;  ///< the penalty's name in phase 3, the distillation's in phase 4, else empty
   std::int64_t step = 0;
 };
 
@@ -66,6 +88,7 @@ struct TrainingSummary {
   std::optional<MleReport> mle;
   std::optional<RewardReport> reward;
   std::vector<ArmReport> arms;
+  std::vector<DistillReport> students{};
   std::optional<StopPoint> stopped;  ///< the run is not finished
 };
 

@@ -8,6 +8,11 @@ static long double log_geometric(long double t) { return t == 0 ? logl(VOCAB) : 
 /* Its derivative in t: the mean of v under weights e^(t v). */
 static long double mean_token(long double t) { return VOCAB / -expm1l(-t * VOCAB) - 1 / -expm1l(-t); }
 
+/* log(pi / m) at token v, with m = (pi + ref) / 2 */
+static long double log_over_mixture(const closed_form* row, int64_t v) {
+  return -logl((1 + expl(closed_form_logp_reference(row, v) - closed_form_logp_policy())) / 2);
+}
+
 closed_form closed_form_of(long double tilt) {
   const long double log_v = logl(VOCAB);
   const long double mean = mean_token(tilt);
@@ -18,7 +23,13 @@ closed_form closed_form_of(long double tilt) {
   row.chi_square = expl(log_geometric(-tilt) + row.lse_reference - 2 * log_v) - 1;
   row.chi_square_reference_policy = expl(log_geometric(2 * tilt) - 2 * row.lse_reference + log_v) - 1;
   row.hellinger = 1 - expl(log_geometric(tilt / 2) - row.lse_reference / 2 - log_v / 2);
+  for (int64_t v = 0; v < VOCAB; ++v) row.kl_mixture += log_over_mixture(&row, v) / VOCAB;
   return row;
+}
+
+long double closed_form_renyi(const closed_form* row, long double alpha) {
+  const long double log_sum = log_geometric((1 - alpha) * row->tilt) - (1 - alpha) * row->lse_reference;
+  return (log_sum - alpha * logl(VOCAB)) / (alpha - 1);
 }
 
 long double closed_form_logp_reference(const closed_form* row, int64_t token) {
@@ -33,6 +44,10 @@ long double closed_form_d_kl_reverse(const closed_form* row, int64_t v) {
 
 long double closed_form_d_kl_forward(const closed_form* row, int64_t v) {
   return 1.0L / VOCAB - expl(closed_form_logp_reference(row, v));
+}
+
+long double closed_form_d_jensen_shannon(const closed_form* row, int64_t v) {
+  return (log_over_mixture(row, v) - row->kl_mixture) / 2 / VOCAB;
 }
 
 long double closed_form_d_logp_policy(int64_t v, int64_t target) { return (v == target ? 1.0L : 0.0L) - 1.0L / VOCAB; }

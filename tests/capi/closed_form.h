@@ -13,9 +13,13 @@ typedef struct closed_form {
   long double lse_reference; /* B */
   long double kl_reverse, kl_forward, entropy_policy, entropy_reference;
   long double chi_square, chi_square_reference_policy, hellinger;
+  long double kl_mixture; /* KL[pi || (pi + ref) / 2] */
 } closed_form;
 
 closed_form closed_form_of(long double tilt);
+
+/* D_alpha[pi || ref] */
+long double closed_form_renyi(const closed_form* row, long double alpha);
 
 /* log ref(y) */
 long double closed_form_logp_reference(const closed_form* row, int64_t token);
@@ -25,6 +29,7 @@ long double closed_form_logp_policy(void);
 /* Derivatives with respect to policy logit v. */
 long double closed_form_d_kl_reverse(const closed_form* row, int64_t v);
 long double closed_form_d_kl_forward(const closed_form* row, int64_t v);
+long double closed_form_d_jensen_shannon(const closed_form* row, int64_t v);
 long double closed_form_d_logp_policy(int64_t v, int64_t target);
 
 #endif

@@ -92,7 +92,7 @@ static void test_disagreement(batch* b) {
   if (b->shape.vocab == 1) return;
   batch other = *b;
   if (is_last_rank()) other.inputs.targets = NULL;
-  check_group(b, batch_evaluate(&other, NULL), KLMESH_INVALID_DATA, "ranks disagree about evaluate");
+  check_group(b, batch_evaluate(&other, NULL), KLMESH_INVALID_DATA, "ranks disagree about targets");
 }
 
 /* Wrong data are found by the reduction, on every rank of the mesh. */

@@ -69,7 +69,15 @@ static void check_quantity(const klmesh_quantity_statistics* s, int quantity) {
   CHECK_NEAR(s->standard_deviation, sqrtl(variance), 1e-11);
   CHECK_NEAR(s->standard_error, sqrtl(variance / count), 1e-11);
   CHECK_NEAR(s->standard_error_clustered, sqrtl(clusters * SEQUENCES / (SEQUENCES - 1)) / count, 1e-11);
-  CHECK(s->reserved[0] == 0 && s->reserved[3] == 0);
+  long double mean_of_means = 0;
+  for (int g = 0; g < SEQUENCES; ++g) {
+    int64_t tokens = 0;
+    for (int64_t row = 0; row < ROWS; ++row) tokens += row != MASKED_ROW && row_sequence(row) == g;
+    mean_of_means += (of_sequence[g] / (copies * tokens) + mean) / SEQUENCES;
+  }
+  CHECK_NEAR(s->sequence_mean, mean_of_means, 1e-12);
+  CHECK_NEAR(s->sequence_sum, copies * sum / SEQUENCES, 1e-12);
+  CHECK(s->reserved[0] == 0 && s->reserved[1] == 0);
 }
 
 void test_statistics(int batch_parts, int vocab_parts) {

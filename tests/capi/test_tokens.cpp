@@ -15,7 +15,7 @@ std::vector<TokenStats> marked_tokens() {
   double next = 1;
   for (TokenStats& token : tokens) {
     auto* values = reinterpret_cast<unsigned char*>(&token);
-    for (std::size_t i = 0; i < 22; ++i, ++next) std::memcpy(values + 8 * i, &next, 8);
+    for (std::size_t i = 0; i < 24; ++i, ++next) std::memcpy(values + 8 * i, &next, 8);
     token.flags = static_cast<std::uint32_t>(next++);
     token.invalid_column = static_cast<std::int32_t>(next++);
   }

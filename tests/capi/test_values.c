@@ -30,6 +30,8 @@ static void check_core(const klmesh_token* token, const closed_form* row, int64_
   CHECK(token->invalid_column == INT32_MAX);
 }
 
+#define RENYI_ALPHA 1.5
+
 static void check_extended(const klmesh_token* token, const closed_form* row, double tolerance) {
   long double distance = 0;
   long double jensen_shannon = 0;
@@ -45,6 +47,7 @@ static void check_extended(const klmesh_token* token, const closed_form* row, do
   CHECK_NEAR(token->hellinger, row->hellinger, tolerance);
   CHECK_NEAR(token->total_variation, distance, tolerance);
   CHECK_NEAR(token->jensen_shannon, jensen_shannon, tolerance);
+  CHECK_NEAR(token->renyi, closed_form_renyi(row, RENYI_ALPHA), tolerance);
   CHECK(token->same_top == 0); /* a uniform policy's top is token 0, the reference's is the last */
 }
 
@@ -59,7 +62,7 @@ static void check_tokens(const batch* b, element type, int all) {
     }
     check_core(token, &expected, row_target(row), tolerance_of(type));
     if (all) check_extended(token, &expected, 4 * tolerance_of(type));
-    CHECK(all || isnan(token->chi_square));
+    CHECK(all || (isnan(token->chi_square) && isnan(token->renyi)));
   }
 }
 
@@ -101,7 +104,7 @@ static void check_by_rows(batch* b) {
 void test_values(int batch_parts, int vocab_parts) {
   for (element type = F32; type < ELEMENTS; ++type) {
     batch b = batch_create(batch_parts, vocab_parts, type);
-    const klmesh_evaluate_options all = {.struct_size = sizeof all, .quantities = KLMESH_ALL};
+    const klmesh_evaluate_options all = {.struct_size = sizeof all, .quantities = KLMESH_ALL, .renyi_alpha = RENYI_ALPHA};
     CHECK(b.shard.vocab_size == VOCAB && b.shard.parts == vocab_parts && b.shard.reproducible == 1);
     CHECK_OK(batch_evaluate(&b, &all));
     check_tokens(&b, type, 1);

@@ -18,8 +18,8 @@ using Json = nlohmann::ordered_json;
 
 constexpr double ln2 = std::numbers::ln2;
 
-Json json_of(const eval::EvalReport& report, Unit unit = Unit::nats) {
-  return Json::parse(eval_json(report, unit));
+Json json_of(const eval::EvalReport& report, Unit unit = Unit::nats, Aggregate aggregate = Aggregate::token_mean) {
+  return Json::parse(eval_json(report, unit, aggregate));
 }
 
 std::vector<std::string> keys(const Json& json) {
@@ -102,6 +102,43 @@ TEST(EvalJson, HasTheFieldsOfEachKindOfQuantity) {
   auto k_lambda = estimator;
   k_lambda.push_back("lambda");
   EXPECT_EQ(keys(json["estimators"]["k_lambda"]), k_lambda);
+}
+
+TEST(EvalJson, RenyiIsThereOnlyWhereItWasAskedFor) {
+  for (const Unit unit : {Unit::nats, Unit::bits}) {
+    const Json json = json_of(report_with_renyi(2.5), unit);
+    const Json& renyi = json["exact"].at("renyi");
+    EXPECT_EQ(keys(renyi), plain_and({"alpha"}));
+    EXPECT_EQ(renyi["alpha"], 2.5);
+    expect_quantity(renyi, 23, unit == Unit::bits ? ln2 : 1.0);
+    EXPECT_EQ(json["infinite_rows"].at("renyi"), 0);
+    EXPECT_FALSE(json["overflowed_rows"].contains("renyi"));
+  }
+  eval::EvalReport logp = report_of_logp();
+  logp.renyi_alpha = 2.5;
+  EXPECT_TRUE(json_of(logp).at("exact").is_null());
+  EXPECT_TRUE(json_of(logp)["infinite_rows"].at("renyi").is_null());
+}
+
+TEST(EvalJson, AnAggregateOfSequencesIsAFieldOfEveryEntry) {
+  for (const Aggregate aggregate : {Aggregate::sequence_mean, Aggregate::sequence_sum}) {
+    const std::string field(field_of(aggregate));
+    const double offset = aggregate == Aggregate::sequence_mean ? 0.11 : 0.12;
+    const Json json = json_of(report_with_renyi(2), Unit::bits, aggregate);
+    for (const char* group : {"exact", "estimators"}) {
+      for (const auto& [name, entry] : json[group].items()) {
+        EXPECT_EQ(keys(entry).at(plain.size()), field) << name;
+        EXPECT_FALSE(entry.contains(aggregate == Aggregate::sequence_mean ? "sequence_sum" : "sequence_mean")) << name;
+      }
+    }
+    EXPECT_EQ(json["exact"]["kl_reverse"][field], (1 + offset) / ln2);
+    EXPECT_EQ(json["exact"]["hellinger"][field], 19 + offset);
+    EXPECT_EQ(json["estimators"]["k_lambda"][field], (30 + offset) / ln2);
+    EXPECT_EQ(json["exact"]["kl_reverse"]["mean"], 1.02 / ln2);
+  }
+  eval::EvalReport without = full_report();
+  without[Quantity::k1].statistics.sequence_mean = std::nan("");
+  EXPECT_TRUE(json_of(without, Unit::nats, Aggregate::sequence_mean)["estimators"]["k1"].at("sequence_mean").is_null());
 }
 
 TEST(EvalJson, TellsTheJob) {

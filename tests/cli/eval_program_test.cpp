@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "cli/process.hpp"
-#include "io/matrix_file.hpp"
+#include "klmesh/eval_file.hpp"
 
 namespace klmesh::cli::test {
 namespace {
@@ -68,7 +68,7 @@ class Eval : public ::testing::Test {
   std::string path(const std::string& name) const { return (scratch_.path() / name).string(); }
 
   std::string write(const std::string& name, const Logits& logits) const {
-    io::commit_matrix(path(name), {.tokens = rows,
+    io::commit_eval_file(path(name), {.tokens = rows,
                                    .vocab_size = columns,
                                    .policy_columns = columns,
                                    .reference_columns = columns,

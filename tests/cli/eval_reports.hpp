@@ -20,7 +20,9 @@ inline QuantityStatistics statistics(double base, std::int64_t count = 4) {
           .variance = base + 0.06,
           .standard_deviation = base + 0.07,
           .standard_error = base + 0.08,
-          .standard_error_clustered = base + 0.09};
+          .standard_error_clustered = base + 0.09,
+          .sequence_mean = base + 0.11,
+          .sequence_sum = base + 0.12};
 }
 
 inline eval::QuantityReport quantity(double base, bool quantiles, std::int64_t argmax_row = 7) {
@@ -46,6 +48,13 @@ inline eval::EvalReport full_report() {
   report[Quantity::same_top].statistics.mean = 0.75;
   report[Quantity::delta_p].statistics.mean_square = 0.25;
   report.k_lambda = eval::KLambdaReport{.lambda = 0.5, .value = quantity(30, true), .bias = statistics(40)};
+  return report;
+}
+
+/// The full report, and renyi (base 23) of this order.
+inline eval::EvalReport report_with_renyi(double alpha) {
+  eval::EvalReport report = full_report();
+  report.renyi_alpha = alpha;
   return report;
 }
 

@@ -19,9 +19,10 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-std::string table_of(const eval::EvalReport& report, Unit unit = Unit::nats) {
+std::string table_of(const eval::EvalReport& report, Unit unit = Unit::nats,
+                     Aggregate aggregate = Aggregate::token_mean) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::tmpfile(), std::fclose);
-  print_eval_table(file.get(), report, unit);
+  print_eval_table(file.get(), report, unit, aggregate);
   std::rewind(file.get());
   std::string text(1 << 16, '\0');
   text.resize(std::fread(text.data(), 1, text.size(), file.get()));
@@ -69,6 +70,18 @@ TEST(EvalTable, ShowsBits) {
   EXPECT_EQ(row_of(text, "kl_reverse").at(1), "bits");
   EXPECT_EQ(row_of(text, "kl_reverse").at(2), fmt::format("{:.8g}", 1.02 / std::numbers::ln2));
   EXPECT_EQ(row_of(text, "hellinger").at(2), "19.02");
+}
+
+TEST(EvalTable, ShowsRenyiAndAnAggregateWhereAskedFor) {
+  const std::string text = table_of(report_with_renyi(2.5), Unit::nats, Aggregate::sequence_sum);
+  EXPECT_EQ(rows_of(text).size(), 19u + 1 + 4);
+  EXPECT_THAT(row_of(text, "renyi(2.5)"), ElementsAre("renyi(2.5)", "nats", "23.02", "23.1", "23.07", "23.03", "-",
+                                                      "23.04", "7", "23.12"));
+  EXPECT_EQ(row_of(text, "k_lambda").at(9), "30.12");
+  EXPECT_THAT(text, HasSubstr("sequence_sum"));
+  EXPECT_EQ(row_of(table_of(full_report(), Unit::nats, Aggregate::sequence_mean), "kl_reverse").at(9), "1.11");
+  EXPECT_THAT(table_of(full_report()), Not(HasSubstr("sequence_")));
+  EXPECT_TRUE(row_of(table_of(full_report()), "renyi").empty());
 }
 
 TEST(EvalTable, LeavesOutWhatIsNotThere) {

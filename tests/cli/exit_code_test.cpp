@@ -31,7 +31,7 @@ TEST(ExitCode, OfEveryError) {
 }
 
 TEST(ExitCode, ThrowingAFailureAgainKeepsCodeAndMessage) {
-  for (const int code : {64, 65, 66, 69, 74, 75}) {
+  for (const int code : {64, 65, 66, 69, 70, 74, 75}) {
     try {
       throw_failure({static_cast<ExitCode>(code), "what happened"});
     } catch (...) {

@@ -1,4 +1,5 @@
 // A job whose ranks fail in the way its argument says; leave_test.cpp looks at how it ends.
+#include <csignal>
 #include <cstdlib>
 #include <optional>
 #include <string_view>
@@ -11,7 +12,9 @@ using klmesh::cli::MpiSession;
 
 int main(int argc, char** argv) {
   const std::string_view scene = argc > 1 ? argv[1] : "";
-  MpiSession session(&argc, &argv);
+  // The last scenes have a rank that stops; the others are not to wait for long.
+  const bool stops = scene.starts_with("stopped");
+  MpiSession session(&argc, &argv, std::chrono::seconds(stops ? 2 : 60));
   const int rank = session.rank();
   std::optional<Failure> failure;
   if (scene == "agreed") failure = Failure{ExitCode::data, "wrong everywhere"};
@@ -26,5 +29,18 @@ int main(int argc, char** argv) {
     failure = scene == "local" && rank == 2 ? Failure{ExitCode::io, "the cause"}
                                             : Failure{ExitCode::communication, "the consequence"};
   }
+  if (scene == "stopped in MPI") {
+    if (rank == 1) std::raise(SIGSTOP);
+    const klmesh::OperationLog::Scope operation(session.communicator_options().log, "MPI_Comm_split", 7);
+    MPI_Comm part = MPI_COMM_NULL;
+    MPI_Comm_split(session.world(), 0, rank, &part);
+  }
+  if (scene == "stopped before leaving" && rank == 1) std::raise(SIGSTOP);
+  if (scene == "stopped at the end") {
+    const int code = session.leave(failure);
+    if (rank == 1) std::raise(SIGSTOP);
+    return code;
+  }
+  if (scene == "internal") failure = Failure{ExitCode::internal, "a defect"};
   return session.leave(failure, std::chrono::milliseconds(500));
 }

@@ -46,7 +46,8 @@ TEST(Options, TheLastOneWins) {
 TEST(Options, Eval) {
   const Command command = parse({"eval", "f.h5", "--mesh", "1x2", "--unit", "bits", "--quantities", "core",
                                  "--policy-scale", "0.5", "--reference-scale", "2", "--skip-invalid", "--per-token",
-                                 "t.h5", "--json", "-", "--deadline", "7", "--backend", "cpu"});
+                                 "t.h5", "--json", "-", "--deadline", "7", "--backend", "cpu", "--renyi", "2.5",
+                                 "--aggregate", "sequence-sum"});
   EXPECT_EQ(command.subcommand, Subcommand::eval);
   const EvalCommand& eval = command.eval;
   EXPECT_EQ(eval.evaluation.path, "f.h5");
@@ -54,10 +55,13 @@ TEST(Options, Eval) {
   EXPECT_EQ(eval.evaluation.policy_scale, 0.5);
   EXPECT_EQ(eval.evaluation.reference_scale, 2);
   EXPECT_TRUE(eval.evaluation.skip_invalid);
+  EXPECT_EQ(eval.evaluation.renyi_alpha, 2.5);
+  EXPECT_EQ(eval.aggregate, Aggregate::sequence_sum);
   EXPECT_EQ(eval.mesh, (MeshShape{1, 2}));
   EXPECT_EQ(eval.unit, Unit::bits);
   EXPECT_EQ(eval.per_token, "t.h5");
   EXPECT_EQ(eval.json, "-");
+  EXPECT_EQ(eval.backend, eval::BackendChoice::cpu);
   EXPECT_EQ(eval.deadline_seconds, 7);
 }
 
@@ -67,8 +71,10 @@ TEST(Options, EvalDefaults) {
   EXPECT_EQ(eval.evaluation.policy_scale, 1);
   EXPECT_EQ(eval.evaluation.reference_scale, 1);
   EXPECT_EQ(eval.unit, Unit::nats);
+  EXPECT_EQ(eval.backend, eval::BackendChoice::automatic);
   EXPECT_EQ(eval.deadline_seconds, 300);
-  EXPECT_FALSE(eval.evaluation.skip_invalid || eval.mesh || eval.per_token || eval.json);
+  EXPECT_EQ(eval.aggregate, Aggregate::token_mean);
+  EXPECT_FALSE(eval.evaluation.skip_invalid || eval.evaluation.renyi_alpha || eval.mesh || eval.per_token || eval.json);
 }
 
 TEST(Options, EvalErrors) {
@@ -79,7 +85,14 @@ TEST(Options, EvalErrors) {
   EXPECT_THROW(parse({"eval", "f", "--mesh", "1x65"}), InvalidArgument);
   EXPECT_THROW(parse({"eval", "f", "--mesh", ""}), InvalidArgument);
   EXPECT_THROW(parse({"eval", "f", "--deadline", "-1"}), UsageError);
-  EXPECT_THROW(parse({"eval", "f", "--backend", "cuda"}), BackendUnavailable);
+  EXPECT_THROW(parse({"eval", "f", "--backend", "tpu"}), UsageError);
+  EXPECT_EQ(parse({"eval", "f", "--backend", "cuda"}).eval.backend, eval::BackendChoice::cuda);
+  EXPECT_THROW(parse({"eval", "f", "--aggregate", "mean"}), UsageError);
+  EXPECT_EQ(parse({"eval", "f", "--aggregate", "sequence-mean"}).eval.aggregate, Aggregate::sequence_mean);
+  EXPECT_EQ(parse({"eval", "f", "--renyi", "1"}).eval.evaluation.renyi_alpha, 1.0);
+  for (const char* alpha : {"0", "-1", "nan", "inf", "1.0000001", "two"}) {
+    EXPECT_THROW(parse({"eval", "f", "--renyi", alpha}), UsageError) << alpha;
+  }
   for (const char* option : {"--policy-scale", "--reference-scale"}) {
     for (const char* scale : {"0", "-1", "nan", "inf", "-inf", "1e999", "one"}) {
       EXPECT_THROW(parse({"eval", "f", option, scale}), UsageError) << option << ' ' << scale;
@@ -93,8 +106,9 @@ TEST(Options, DumpLogits) {
   EXPECT_EQ(request->phase, loop::Phase::rlhf);
   EXPECT_EQ(request->step, 17);
   EXPECT_EQ(parse({"train", "c", "--dump-logits", "1:5000000000"}).train.dump_logits->step, 5000000000);
+  EXPECT_EQ(parse({"train", "c", "--dump-logits", "4:2"}).train.dump_logits->phase, loop::Phase::distill);
   EXPECT_FALSE(parse({"train", "c"}).train.dump_logits);
-  for (const char* text : {"", "3", "3:", ":17", "3:0", "3:-1", "2:1", "4:1", "0:1", "3:1x", "3:1:1", "3 :1", "x:1",
+  for (const char* text : {"", "3", "3:", ":17", "3:0", "3:-1", "2:1", "5:1", "0:1", "3:1x", "3:1:1", "3 :1", "x:1",
                            "3:99999999999999999999"}) {
     EXPECT_THROW(parse({"train", "c", "--dump-logits", text}), UsageError) << text;
   }

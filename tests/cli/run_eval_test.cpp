@@ -16,7 +16,7 @@ TEST(RunEval, ARefusalOnRankZeroStopsAllRanks) {
   std::optional<Failure> refusal;
   if (rank == 0) refusal = Failure{ExitCode::data, "crashes the HDF5 reader"};
   try {
-    run_eval(command, refusal, MPI_COMM_WORLD);
+    run_eval(command, refusal, MPI_COMM_WORLD, {});
     ADD_FAILURE() << "not refused";
   } catch (const InvalidData& error) {
     EXPECT_STREQ(error.what(), "crashes the HDF5 reader");

@@ -12,6 +12,7 @@ namespace klmesh::test {
 struct OracleRow {
   long double lse_policy = 0, lse_reference = 0;
   long double chi_square = -1, chi_square_reference_policy = -1, hellinger = 1, jensen_shannon = 0, total_variation = 0;
+  long double kl_policy_mixture = 0;  // KL[pi || (pi + ref) / 2]
   long double kl_reverse = 0, kl_forward = 0, entropy_policy = 0, entropy_reference = 0;
   std::vector<long double> log_pi, log_ref, log_ratio;  // log_ratio = log ref - log pi
 };
@@ -22,6 +23,12 @@ long double log_sum_exp(std::span<const T> x) {
   long double sum = 0;
   for (const T v : x) sum += std::exp(static_cast<long double>(v) - top);
   return top + std::log(sum);
+}
+
+/// ln((pi + ref) / 2 pi) for log_ratio = ln(ref / pi).
+inline long double log_mixture_over_policy(long double log_ratio) {
+  const long double larger = std::max(log_ratio, 0.0L);
+  return larger + std::log1p(std::expm1(-std::fabs(log_ratio)) / 2);
 }
 
 /// KL terms are pi (r - 1 - log r): they sum to KL exactly, as sum pi (r - 1) = 0, and none is negative, so a
@@ -64,6 +71,7 @@ OracleRow oracle(std::span<const T> a, std::span<const T> b) {
     row.hellinger -= std::exp((log_pi + log_ref) / 2);
     if (pi > 0) row.jensen_shannon += pi * std::log(2 * pi / (pi + ref)) / 2;
     if (ref > 0) row.jensen_shannon += ref * std::log(2 * ref / (pi + ref)) / 2;
+    if (in_policy) row.kl_policy_mixture -= pi * log_mixture_over_policy(in_reference ? log_ratio : -HUGE_VALL);
     if (in_policy) row.chi_square += in_reference ? std::exp(2 * log_pi - log_ref) : HUGE_VALL;
     if (in_reference) row.chi_square_reference_policy += in_policy ? std::exp(2 * log_ref - log_pi) : HUGE_VALL;
     if (in_policy && in_reference) {

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <cstring>
+#include <optional>
 
 #include "core/cpu/decode.hpp"
 #include "core/fold.hpp"
@@ -13,7 +14,8 @@ namespace klmesh::test {
 namespace {
 
 // One row through both stages on `parts` vocabulary ranks.
-TokenStats evaluate_all(LogitsView policy, LogitsView reference, std::int64_t vocab, int parts) {
+TokenStats evaluate_all(LogitsView policy, LogitsView reference, std::int64_t vocab, int parts,
+                        std::optional<double> renyi_alpha = std::nullopt) {
   std::vector<RowPartial> core(static_cast<std::size_t>(parts));
   std::vector<ExtendedPartial> extended(core.size());
   std::vector<SecondStagePartial> second(core.size());
@@ -29,27 +31,30 @@ TokenStats evaluate_all(LogitsView policy, LogitsView reference, std::int64_t vo
       if (stage_two) {
         cpu::second_stage(shifted(policy, s), shifted(reference, s), s, {}, {&token, 1}, {&second[part], 1});
       } else {
-        cpu::row_partials(shifted(policy, s), shifted(reference, s), s, {}, {&core[part], 1}, {&extended[part], 1});
+        cpu::row_partials(shifted(policy, s), shifted(reference, s), s, {}, {&core[part], 1}, {&extended[part], 1},
+                          renyi_alpha.value_or(std::nan("")));
       }
     }
     if (!stage_two) {
       token = finish(fold(core), false);
       finish_extended(fold(extended), token);
+      if (renyi_alpha) finish_renyi(fold(extended), *renyi_alpha, token);
     }
   }
   const SecondStagePartial merged = fold(second);
   token.jensen_shannon = merged.jensen_shannon;
   token.total_variation = merged.total_variation;
+  token.normalizer.kl_policy_mixture = merged.kl_policy_mixture;
   return token;
 }
 
-void expect_bar(double actual, long double expected, const std::string& what) {
+void expect_bar(double actual, long double expected, const std::string& what, long double floor = 3e-10L) {
   if (std::isinf(expected)) {
     EXPECT_EQ(actual, HUGE_VAL) << what;
   } else if (expected > 1e300L) {
     EXPECT_GT(actual, 1e300) << what;
   } else {
-    EXPECT_LE(std::fabs(actual - expected), 2e-6L * std::fabs(expected) + 3e-10L)
+    EXPECT_LE(std::fabs(actual - expected), 2e-6L * std::fabs(expected) + floor)
         << what << ": " << actual << " for " << static_cast<double>(expected);
   }
 }
@@ -69,6 +74,7 @@ TYPED_TEST(ExtendedTest, MeetsTheBarsOnHardRows) {
     expect_bar(got.hellinger, want.hellinger, pair.name + ": hellinger");
     expect_bar(got.jensen_shannon, want.jensen_shannon, pair.name + ": jensen_shannon");
     expect_bar(got.total_variation, want.total_variation, pair.name + ": total_variation");
+    expect_bar(got.normalizer.kl_policy_mixture, want.kl_policy_mixture, pair.name + ": kl_policy_mixture");
     const auto top = [](const auto& x) { return std::max_element(x.begin(), x.end()) - x.begin(); };
     EXPECT_EQ(got.same_top, top(pair.policy) == top(pair.reference) ? 1.0 : 0.0) << pair.name;
     for (const int parts : {2, 8, 64}) {
@@ -77,6 +83,60 @@ TYPED_TEST(ExtendedTest, MeetsTheBarsOnHardRows) {
     }
     const TokenStats three = evaluate_all(policy, reference, 4099, 3);
     expect_bar(three.jensen_shannon, want.jensen_shannon, pair.name + ": jensen_shannon in 3 parts");
+  }
+}
+
+// D_alpha in long double, from the oracle's distributions: near rows by the terms pi (x^s - 1 - s (x - 1)), x = ref / pi,
+// s = 1 - alpha, which are all of one sign.
+template <typename T>
+long double renyi_oracle(const OracleRow& row, const std::vector<T>& a, const std::vector<T>& b, long double alpha) {
+  const long double s = 1 - alpha;
+  long double top = -HUGE_VALL, small = 0;
+  bool near = true;
+  for (std::size_t v = 0; v < a.size(); ++v) {
+    if (std::isinf(a[v]) && std::isinf(b[v])) continue;
+    if (std::isinf(b[v]) && alpha > 1) return HUGE_VALL;
+    near = near && std::fabs(row.log_ratio[v]) < 0.3L;
+    if (!std::isinf(a[v]) && !std::isinf(b[v])) top = std::max(top, row.log_pi[v] + s * row.log_ratio[v]);
+  }
+  if (std::isinf(top)) return HUGE_VALL;
+  long double sum = 0;
+  for (std::size_t v = 0; v < a.size(); ++v) {
+    if (std::isinf(a[v]) || std::isinf(b[v])) continue;
+    sum += std::exp(row.log_pi[v] + s * row.log_ratio[v] - top);
+    small += std::exp(row.log_pi[v]) * (std::expm1(s * row.log_ratio[v]) - s * std::expm1(row.log_ratio[v]));
+  }
+  return (near ? std::log1p(small) : top + std::log(sum)) / -s;
+}
+
+TYPED_TEST(ExtendedTest, RenyiMeetsTheBarOnHardRows) {
+  auto rows = RowFactory<TypeParam>(4099, 7).adversarial();
+  rows.push_back({"disjoint supports", std::vector<TypeParam>(4099, 1), std::vector<TypeParam>(4099, 1)});
+  for (std::size_t v = 0; v < 4099; ++v) {
+    (v % 3 ? rows.back().policy : rows.back().reference)[v] = -std::numeric_limits<TypeParam>::infinity();
+  }
+  for (const auto& pair : rows) {
+    const OracleRow row = oracle<TypeParam>(pair.policy, pair.reference);
+    const LogitsView policy = logits_view(pair.policy.data(), 1, 4099), reference = logits_view(pair.reference.data(), 1, 4099);
+    for (const double alpha : {1e-3, 0.5, 0.999, 1.0 - 1e-6, 1.0 + 1e-6, 1.001, 2.0, 10.0, 1000.0}) {
+      const std::string what = pair.name + ": renyi " + std::to_string(alpha);
+      const long double want = renyi_oracle(row, pair.policy, pair.reference, alpha);
+      const TokenStats got = evaluate_all(policy, reference, 4099, 1, alpha);
+      expect_bar(got.renyi, want, what, 3e-7L);
+      const TokenStats split = evaluate_all(policy, reference, 4099, 8, alpha);
+      EXPECT_EQ(std::memcmp(&split, &got, sizeof got), 0) << what;
+      expect_bar(evaluate_all(policy, reference, 4099, 3, alpha).renyi, want, what + " in 3 parts", 3e-7L);
+    }
+    const TokenStats one = evaluate_all(policy, reference, 4099, 2, 1.0);
+    EXPECT_EQ(one.renyi, one.kl_reverse) << pair.name;
+  }
+}
+
+TEST(Extended, RenyiOfIdenticalRowsIsZero) {
+  const auto pair = RowFactory<float>(1003, 7).noisy(0.0);
+  for (const double alpha : {0.5, 1.0 + 1e-6, 3.0}) {
+    const TokenStats got = evaluate_all(logits_view(pair.policy.data(), 1, 1003), logits_view(pair.policy.data(), 1, 1003), 1003, 2, alpha);
+    EXPECT_EQ(got.renyi, 0.0) << alpha;
   }
 }
 

@@ -58,9 +58,32 @@ TEST(StepSums, AgreesWithTextbookFormulas) {
   EXPECT_NEAR(k1.standard_error, static_cast<double>(std::sqrt(squares / 499 / 500)), 1e-14);
   EXPECT_NEAR(k1.standard_error_clustered, static_cast<double>(std::sqrt(20.0L / 19 * clustered) / 500), 1e-14);
   EXPECT_NEAR(s[Quantity::k1_bias].mean, static_cast<double>(bias), 1e-16);
+  for (std::size_t i = 0; i < tokens.size(); ++i) ++count[(i * 7) % 20];
+  long double sequence_mean = 0;
+  for (std::size_t g = 0; g < 20; ++g) sequence_mean += (per_sequence[g] / count[g] + mean) / 20;
+  EXPECT_NEAR(k1.sequence_mean, static_cast<double>(sequence_mean), 1e-16);
+  EXPECT_NEAR(k1.sequence_sum, static_cast<double>(mean * 500 / 20), 1e-15);
   EXPECT_GT(k1.negative, 0);
   EXPECT_LT(k1.min, 0.0);
   EXPECT_EQ(s[Quantity::k3].negative, 0);
+}
+
+// Sequences of different lengths: neither is the token-mean.
+TEST(StepSums, SequenceMeanWeighsSequencesAlike) {
+  StepSums sums(4);  // the ids 1 and 3 have no token
+  for (const double kl : {1.0, 2.0, 3.0}) sums.add(token(kl, 0), 0);
+  sums.add(token(10.0, 0), 2);
+  const QuantityStatistics kl = sums.statistics()[Quantity::kl_reverse];
+  EXPECT_EQ(kl.mean, 4.0);
+  EXPECT_EQ(kl.sequence_mean, 6.0);
+  EXPECT_EQ(kl.sequence_sum, 8.0);
+  sums.add(token(HUGE_VAL, 0), 0);
+  EXPECT_EQ(sums.statistics()[Quantity::kl_reverse].sequence_mean, HUGE_VAL);
+  EXPECT_EQ(sums.statistics()[Quantity::kl_reverse].sequence_sum, HUGE_VAL);
+  StepSums without;
+  without.add(token(1.0, 0), -1);
+  EXPECT_TRUE(std::isnan(without.statistics()[Quantity::kl_reverse].sequence_mean));
+  EXPECT_TRUE(std::isnan(without.statistics()[Quantity::kl_reverse].sequence_sum));
 }
 
 TEST(StepSums, AnyOrderAndSplitGiveTheSameBits) {
@@ -78,6 +101,8 @@ TEST(StepSums, AnyOrderAndSplitGiveTheSameBits) {
     EXPECT_EQ(a[quantity].sum, b[quantity].sum) << name(quantity);
     EXPECT_EQ(a[quantity].standard_deviation, b[quantity].standard_deviation) << name(quantity);
     EXPECT_EQ(a[quantity].standard_error_clustered, b[quantity].standard_error_clustered) << name(quantity);
+    EXPECT_EQ(a[quantity].sequence_mean, b[quantity].sequence_mean) << name(quantity);
+    EXPECT_EQ(a[quantity].sequence_sum, b[quantity].sequence_sum) << name(quantity);
     EXPECT_EQ(a[quantity].min, b[quantity].min) << name(quantity);
     EXPECT_EQ(a[quantity].max, b[quantity].max) << name(quantity);
   }

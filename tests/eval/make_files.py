@@ -205,6 +205,14 @@ def logp_files(folder: pathlib.Path) -> list[pathlib.Path]:
             logp_file(folder, "logp_infinite.h5", logp_reference=reference, mask=None)]
 
 
+def skip_logp_file(folder: pathlib.Path) -> pathlib.Path:
+    """Needs --skip-invalid: rows 3, 17 and 38 are broken."""
+    g = np.random.default_rng(49)
+    policy, reference = -g.exponential(2, 40), -g.exponential(2, 40)
+    policy[3], reference[17], policy[38], reference[38] = np.nan, np.nan, np.inf, np.nan
+    return logp_file(folder, "skip_logp.h5", logp_policy=policy, logp_reference=reference, mask=None)
+
+
 def good_files(folder: pathlib.Path) -> list[pathlib.Path]:
     return (type_files(folder) + layout_files(folder) + small_files(folder) + edge_files(folder)
             + logp_files(folder))

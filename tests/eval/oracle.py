@@ -16,8 +16,8 @@ LD = np.longdouble
 LN2 = np.log(LD(2))
 EXACT = ["kl_reverse", "kl_forward", "entropy_policy", "entropy_reference", "cross_entropy_policy_reference",
          "cross_entropy_reference_policy", "chi_square", "chi_square_reference_policy", "hellinger",
-         "jensen_shannon", "total_variation"]
-EXTENDED = EXACT[6:]
+         "jensen_shannon", "total_variation", "renyi"]
+EXTENDED = EXACT[6:11]
 UNITLESS = ["chi_square", "chi_square_reference_policy", "hellinger", "total_variation"]
 ESTIMATORS = ["logp_policy", "logp_reference", "k1", "k2", "k3", "k_lambda"]
 
@@ -29,6 +29,8 @@ class Options:
     policy_scale: float = 1.0
     reference_scale: float = 1.0
     skip_invalid: bool = False
+    renyi: float | None = None
+    aggregate: str = "token-mean"
 
 
 @dataclass
@@ -38,6 +40,7 @@ class Tokens:
     sequence: np.ndarray | None
     values: dict = field(default_factory=dict)
     bars: dict = field(default_factory=dict)
+    aggregate: str = "token-mean"
 
 
 def read_logits(dataset: h5py.Dataset) -> np.ndarray:
@@ -91,7 +94,8 @@ def logits_tokens(file: h5py.File, options: Options) -> tuple[Tokens, int, int, 
         rows.append(i)
         key = (a.tobytes(), b.tobytes(), y)
         if key not in known:
-            known[key] = row_oracle.row(a * LD(options.policy_scale), b * LD(options.reference_scale), y, wide)
+            known[key] = row_oracle.row(a * LD(options.policy_scale), b * LD(options.reference_scale), y, wide,
+                                        options.renyi)
         values.append(known[key])
     return collect(rows, file, values), int((~counted).sum()), invalid, vocab
 
@@ -99,7 +103,7 @@ def logits_tokens(file: h5py.File, options: Options) -> tuple[Tokens, int, int, 
 def logp_tokens(file: h5py.File, options: Options) -> tuple[Tokens, int, int, None]:
     policy, reference = file["logp_policy"][()].astype(LD), file["logp_reference"][()].astype(LD)
     counted = counted_rows(file, len(policy))
-    broken = counted & (np.isnan(policy) | np.isnan(reference))
+    broken = counted & ~((policy <= 0) & (reference <= 0))
     assert options.skip_invalid or not broken.any()
     rows = np.flatnonzero(counted & ~broken)
     values = [row_oracle.from_logp(policy[i], reference[i]) for i in rows]
@@ -154,10 +158,13 @@ def overflowed(tokens: Tokens, name: str) -> int:
 
 
 def exact_part(tokens: Tokens, options: Options) -> dict:
-    """With `core`, what is left out is null."""
+    """With `core`, what is left out is null; renyi is there only if it was asked for."""
     left_out = EXTENDED if options.quantities == "core" else []
-    return {name: None if name in left_out else describe(tokens, name, quantiles=name.startswith("kl_"))
-            for name in EXACT}
+    part = {name: None if name in left_out else describe(tokens, name, quantiles=name.startswith("kl_"))
+            for name in EXACT if name != "renyi" or options.renyi is not None}
+    if options.renyi is not None:
+        part["renyi"]["alpha"] = options.renyi
+    return part
 
 
 def estimator_part(tokens: Tokens, fitted: tuple) -> dict:
@@ -188,6 +195,7 @@ def document(path: str, options: Options = Options()) -> tuple[dict, Tokens]:
     with h5py.File(path) as file:
         from_logits = "policy_logits" in file
         tokens, masked, invalid, vocab = (logits_tokens if from_logits else logp_tokens)(file, options)
+    tokens.aggregate = options.aggregate
     estimated = "k1" in tokens.values
     fitted = add_k_lambda(tokens) if estimated else (None, LD(0))
     to_unit(tokens, options.unit)

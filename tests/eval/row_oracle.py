@@ -88,6 +88,18 @@ def divergences(a: np.ndarray, b: np.ndarray) -> tuple[dict, LD, LD]:
     return value, A, B
 
 
+def renyi(a: np.ndarray, b: np.ndarray, A: LD, B: LD, alpha: LD) -> LD:
+    """D_alpha; alpha is not 1. Close rows by pi ((ref/pi)^s - 1 - s (ref/pi - 1)), all of one sign; s = 1 - alpha."""
+    s, shared = 1 - alpha, np.isfinite(a) & np.isfinite(b)
+    only_policy = (np.isfinite(a) & ~np.isfinite(b)).any()
+    if not shared.any() or (alpha > 1 and only_policy):
+        return LD(np.inf)
+    u, lp = (b[shared] - a[shared]) - (B - A), a[shared] - A
+    if np.abs(u).max() <= 1 and np.isfinite(a).sum() == np.isfinite(b).sum() == shared.sum():
+        return np.log1p((np.exp(lp) * (np.expm1(s * u) - s * np.expm1(u))).sum()) / -s
+    return log_sum_exp(lp + s * u) / -s
+
+
 def entropy(x: np.ndarray, lse: LD) -> LD:
     log_p = x[np.isfinite(x)] - lse
     return -(np.exp(log_p) * log_p).sum()
@@ -153,10 +165,12 @@ def from_target(a: np.ndarray, b: np.ndarray, y: int, A: LD, B: LD) -> dict:
     return estimators(Sampled(logp, logq, log_r, loose(logp, A), loose(logq, B), bar))
 
 
-def row(a: np.ndarray, b: np.ndarray, target: int | None, wide: bool) -> dict:
+def row(a: np.ndarray, b: np.ndarray, target: int | None, wide: bool, alpha: float | None = None) -> dict:
     """{name: (value, bar)}"""
     with np.errstate(over="ignore", under="ignore"):
         value, A, B = divergences(a, b)
+        if alpha is not None:
+            value["renyi"] = value["kl_reverse"] if alpha == 1 else renyi(a, b, A, B, LD(alpha))
         result = {name: (x, bar_of(name, value, wide)) for name, x in value.items()}
         result["same_top"] = (LD(int(np.argmax(a)) == int(np.argmax(b))), LD(0))
         return result if target is None else result | from_target(a, b, target, A, B)

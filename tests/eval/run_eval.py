@@ -1,9 +1,10 @@
 """Runs `klmesh eval` as its users do and judges it by the oracle.
 
-  run_eval.py PROGRAM SUITE [--mpiexec mpirun] [--verbose]      SUITE: values, meshes, options, refusals, or
-                                                              refusals_everywhere (minutes)
+  run_eval.py PROGRAM SUITE [--mpiexec mpirun] [--verbose]      SUITE: values, meshes, options, renyi, refusals,
+                                                              refusals_on_meshes, or refusals_everywhere (minutes)
+  run_eval.py PROGRAM gpus --backend cuda --launcher on_gpus.sh
 
-Prints the worst error/bar of every quantity and every complaint. Exit code: 0 right, 1 wrong, 77 no h5py.
+Prints the worst error/bar of every quantity and every complaint. Exit code: 0 right, 1 wrong, 77 no h5py or no GPUs.
 """
 import argparse
 from collections.abc import Callable
@@ -31,6 +32,8 @@ import make_files
 import oracle
 from oracle import Options
 
+GPU_REFUSALS = ["nan_in_policy_logits", "inf_in_reference_logits", "nothing_finite_in_policy_logits", "target_too_large",
+                "target_impossible"]
 SUBTREES = ["1x1", "2x1", "1x2", "2x2", "4x1", "1x4", "1x8", "3x1"]
 OPEN_MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
             "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_mpi_yield_when_idle": "1",
@@ -48,16 +51,26 @@ class Result:
 class Runner:
     program: str
     mpiexec: str
+    backend: str = "cpu"
+    launcher: str | None = None  # started as on_gpus.sh is: LAUNCHER RANKS SECONDS PROGRAM ARGS...
+
+    def launch(self, ranks: int, *command: object) -> list[str]:
+        """A command line that ends in time: the whole one."""
+        if self.launcher:
+            return [self.launcher, str(ranks if ranks > 1 else 0), "240", *map(str, command)]
+        return ["timeout", "-k", "5", "60", *([self.mpiexec, "-n", str(ranks)] if ranks > 1 else []), *map(str, command)]
+
+    def is_missing(self, ranks: int) -> str | None:
+        """Why the launcher cannot start so many ranks, if it says so."""
+        done = subprocess.run(self.launch(ranks, "true"), capture_output=True, text=True, env=os.environ | OPEN_MPI)
+        return done.stdout.strip() or "no GPUs" if done.returncode == 77 else None
 
     def run(self, mesh: str, *arguments: object, ranks: int | None = None) -> Result:
         """1x1 without a launcher: the program alone is one rank."""
         batch, vocab = map(int, mesh.split("x"))
-        n = ranks or batch * vocab
-        command = [self.program, "eval", "--mesh", mesh, *map(str, arguments)]
-        if n > 1:
-            command = [self.mpiexec, "-n", str(n), *command]
-        done = subprocess.run(["timeout", "-k", "5", "60", *command], capture_output=True, text=True,
-                              env=os.environ | OPEN_MPI)
+        command = self.launch(ranks or batch * vocab, self.program, "eval", "--mesh", mesh, "--backend", self.backend,
+                              *arguments)
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | OPEN_MPI)
         return Result(done.returncode, done.stdout, done.stderr)
 
 
@@ -83,7 +96,7 @@ class Suite:
 
     def __init__(self, runner: Runner, folder: pathlib.Path) -> None:
         self.runner, self.folder, self.verdict = runner, folder, compare.Verdict()
-        self.pool, self.jobs = ThreadPoolExecutor(4), []
+        self.pool, self.jobs = ThreadPoolExecutor(1 if runner.launcher else 4), []
 
     def later(self, job: Callable, *arguments: object, **named: object) -> None:
         self.jobs.append(self.pool.submit(job, *arguments, **named))
@@ -110,27 +123,34 @@ class Suite:
             return None
         compare.check_shortest(result.out, self.verdict, where)
         batch, vocab = map(int, mesh.split("x"))
-        for key, value in (("mesh", {"batch": batch, "vocab": vocab}), ("backend", "cpu"),
+        for key, value in (("mesh", {"batch": batch, "vocab": vocab}), ("backend", self.runner.backend),
                            ("reproducible", vocab & (vocab - 1) == 0 or document.get("exact") is None)):
             if document.get(key) != value:
                 self.complain(f"{where}.{key}: {document.get(key)}, expected {value}")
         return document
 
-    def judge(self, path: pathlib.Path, mesh: str, options: Options = Options()) -> None:
+    def judge(self, path: pathlib.Path, mesh: str, options: Options = Options()) -> dict | None:
         """One run with --per-token: the document and every token against the oracle, and against each other."""
         where = f"{path.name} {mesh} {' '.join(flags(options))}".strip()
         tokens_path = self.folder / f"tokens.{threading.get_ident()}.out.h5"
         tokens_path.unlink(missing_ok=True)
         document = self.document(path, mesh, options, "--per-token", tokens_path)
         if document is None:
-            return
+            return None
         expected, tokens = oracle.document(str(path), options)
         compare.compare_document(expected, document, options, where, self.verdict)
         written = compare.compare_tokens(tokens, tokens_path, rows_of(path), options, where, self.verdict)
         compare.check_consistent(written, document, where, self.verdict)
+        return document
 
     def same_everywhere(self, path: pathlib.Path, meshes: list[str], options: Options = Options()) -> None:
-        documents = {mesh: self.document(path, mesh, options) for mesh in meshes}
+        self.expect_same(path, {mesh: self.document(path, mesh, options) for mesh in meshes})
+
+    def judge_everywhere(self, path: pathlib.Path, meshes: list[str], options: Options = Options()) -> None:
+        """Within the bars on every mesh, and the same bits."""
+        self.expect_same(path, {mesh: self.judge(path, mesh, options) for mesh in meshes})
+
+    def expect_same(self, path: pathlib.Path, documents: dict) -> None:
         texts = {mesh: without_mesh(document) for mesh, document in documents.items() if document is not None}
         for mesh in texts:
             if texts[mesh] != texts[next(iter(texts))]:
@@ -179,8 +199,49 @@ def options(suite: Suite) -> None:
     suite.later(suite.judge, made["double"], "1x1", Options(policy_scale=0.7, reference_scale=0.7))
     suite.later(suite.judge, made["bare"], "1x1", Options(policy_scale=1.5))
     suite.later(suite.judge, make_files.skip_file(suite.folder), "2x2", Options(skip_invalid=True))
+    skip_logp = make_files.skip_logp_file(suite.folder)
+    suite.later(suite.judge, skip_logp, "1x3", Options(skip_invalid=True))
+    suite.later(expect, suite, "1x2", [skip_logp, "--json", "-"], 65, ["logp_policy: row 3"])
+    for aggregate in ("sequence-mean", "sequence-sum"):
+        given = Options(aggregate=aggregate, unit="bits" if aggregate == "sequence-sum" else "nats")
+        suite.later(suite.judge, made["layout_0"], "2x2", given)
+        suite.later(suite.judge, made["logp"], "2x1", given)
+        suite.later(suite.judge, made["infinite"], "1x2", given)
+        suite.later(suite.judge, made["bare"], "1x1", given)
+    suite.later(suite.same_everywhere, made["layout_0"], ["1x1", "2x2", "4x1"], Options(aggregate="sequence-mean"))
     suite.later(outputs, suite, made["layout_0"])
     usage(suite, made["layout_0"])
+
+
+def renyi(suite: Suite) -> None:
+    """Orders on both sides of 1, near it and at it, on every kind of file."""
+    made = {path.stem: path for path in make_files.good_files(suite.folder)}
+    names = ["layout_0", "types_4_f4", "types_5_f8", "masked_f4", "infinite", "double", "small_3x1"]
+    for i, alpha in enumerate((0.5, 2.0, 0.25, 1.0, 10.0, 0.999, 1.001)):
+        suite.later(suite.judge, made[names[i]], ["1x1", "1x2", "2x1"][i % 3], Options(renyi=alpha))
+        suite.later(suite.judge, made["infinite"], "1x2", Options(renyi=alpha, quantities="core", unit="bits"))
+        suite.later(suite.judge, made["masked_f4"], "1x1", Options(renyi=alpha, policy_scale=0.7, reference_scale=1.3))
+    suite.later(suite.judge, made["logp"], "1x1", Options(renyi=2.0))
+    suite.later(suite.same_everywhere, made["layout_0"], ["1x1", "2x2", "1x4"],
+                Options(renyi=1.5, aggregate="sequence-sum"))
+
+
+def gpus(suite: Suite) -> None:
+    """Every type, padded columns, masks, sequences, infinities and invalid rows, with one GPU per rank."""
+    made = {path.stem: path for path in make_files.good_files(suite.folder)}
+    everywhere = ["1x1", "1x2", "2x2", "1x4"]
+    for name in ("types_0_f2", "types_2_bf16", "types_4_f4", "layout_1", "infinite"):
+        suite.later(suite.judge_everywhere, made[name], everywhere)
+    suite.later(suite.judge_everywhere, made["types_5_f8"], ["1x1", "1x2"])
+    suite.later(suite.judge_everywhere, made["behind_the_mask"], ["1x1", "2x2"])
+    suite.later(suite.judge_everywhere, made["small_3x1"], ["1x1", "1x4"])  # ranks without columns
+    suite.later(suite.judge_everywhere, make_files.skip_file(suite.folder), ["1x1", "2x2"], Options(skip_invalid=True))
+    suite.later(suite.judge_everywhere, made["layout_0"], ["1x1", "2x2"],
+                Options(renyi=0.5, policy_scale=0.7, reference_scale=1.3, aggregate="sequence-mean"))
+    suite.later(suite.judge_everywhere, made["masked_f4"], ["1x1", "1x2"], Options(quantities="core", unit="bits"))
+    for bad in bad_files.bad_files(suite.folder):
+        if bad.path.stem in GPU_REFUSALS:
+            suite.later(refuse, suite, bad, ["1x1", "2x2"])
 
 
 def outputs(suite: Suite, path: pathlib.Path) -> None:
@@ -200,13 +261,14 @@ def outputs(suite: Suite, path: pathlib.Path) -> None:
 def usage(suite: Suite, path: pathlib.Path) -> None:
     for arguments in (["--unit", "bans"], ["--quantities", "some"], ["--policy-scale", "0"],
                       ["--reference-scale", "-1"], ["--policy-scale", "nan"], ["--reference-scale", "inf"],
-                      ["--backend", "abacus"], ["--frobnicate"]):
+                      ["--backend", "abacus"], ["--frobnicate"], ["--renyi", "0"], ["--renyi", "nan"], ["--aggregate", "mean"]):
         suite.later(expect, suite, "1x1", [path, *arguments], 64, [])
     suite.later(expect, suite, "2x2", [path], 64, [], ranks=2)
     suite.later(expect, suite, "1x65", [path], 64, [], ranks=1)
     suite.later(expect, suite, "1x1", [], 64, [])
     if not pathlib.Path("/dev/nvidia0").exists():
-        suite.later(expect, suite, "1x1", [path, "--backend", "cuda"], 69, [])
+        suite.later(expect, suite, "1x1", [path, "--backend", "cuda"], 69, ["--backend cuda"])
+        suite.later(expect, suite, "2x1", [path, "--backend", "cuda"], 69, ["--backend cuda"])
 
 
 def messages(stderr: str) -> list[str]:
@@ -253,6 +315,12 @@ def refuse(suite: Suite, bad: bad_files.Bad, meshes: list[str]) -> None:
         suite.complain(f"{bad.path.name}: the message depends on the mesh: {said}")
 
 
+def refusals_on_meshes(suite: Suite) -> None:
+    """Some of every kind, where several ranks could each say something else."""
+    for bad in bad_files.bad_files(suite.folder)[::5]:
+        suite.later(refuse, suite, bad, ["1x1", "2x2", "1x3"])
+
+
 def refusals_everywhere(suite: Suite) -> None:
     """Not run by ctest: minutes."""
     for bad in bad_files.bad_files(suite.folder):
@@ -269,14 +337,21 @@ def report(verdict: compare.Verdict, verbose: bool) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    suites = {f.__name__: f for f in (values, meshes, options, refusals, refusals_everywhere)}
+    suites = {f.__name__: f for f in (values, meshes, options, renyi, gpus, refusals, refusals_on_meshes,
+                                         refusals_everywhere)}
     parser.add_argument("program")
     parser.add_argument("suite", choices=suites)
     parser.add_argument("--mpiexec", default="mpirun")
+    parser.add_argument("--backend", default="cpu")
+    parser.add_argument("--launcher", help="LAUNCHER RANKS SECONDS PROGRAM ARGS... instead of mpiexec")
     parser.add_argument("--verbose", action="store_true")
     given = parser.parse_args()
+    runner = Runner(given.program, given.mpiexec, given.backend, given.launcher)
+    if runner.launcher and (missing := runner.is_missing(ranks=4)):
+        print(missing)
+        return 77
     with tempfile.TemporaryDirectory() as folder:
-        suite = Suite(Runner(given.program, given.mpiexec), pathlib.Path(folder))
+        suite = Suite(runner, pathlib.Path(folder))
         suites[given.suite](suite)
         suite.finish()
     report(suite.verdict, given.verbose)

@@ -86,15 +86,39 @@ def total(x: np.ndarray, bar: np.ndarray) -> Number:
     return rounded(x.sum(), bar.sum() + LD(1e-16) * np.abs(x).sum())
 
 
+def by_sequence(x: np.ndarray, bar: np.ndarray, sequence: np.ndarray | None, aggregate: str) -> Number | None:
+    """sequence-mean, sequence-sum: the mean over sequences of each one's mean, or sum, over its tokens."""
+    if sequence is None:
+        return None
+    if not np.isfinite(x).all():
+        return Number(x.sum())
+    ids, which, count = np.unique(sequence, return_inverse=True, return_counts=True)
+    sums, bars, sizes = np.zeros(len(ids), LD), np.zeros(len(ids), LD), np.zeros(len(ids), LD)
+    np.add.at(sums, which, x)
+    np.add.at(bars, which, bar)
+    np.add.at(sizes, which, np.abs(x))
+    weight = 1 / count.astype(LD) if aggregate == "sequence-mean" else np.ones(len(ids), LD)
+    return Number((sums * weight).mean(), (bars * weight).mean() + LD(1e-15) * (sizes * weight).mean())
+
+
+def aggregate_part(tokens, name: str) -> dict:
+    if tokens.aggregate == "token-mean":
+        return {}
+    known = name in tokens.values
+    value = by_sequence(tokens.values[name], tokens.bars[name], tokens.sequence, tokens.aggregate) if known else None
+    return {tokens.aggregate.replace("-", "_"): value}
+
+
 def describe(tokens, name: str, quantiles: bool) -> dict:
+    extra = aggregate_part(tokens, name)
     if name not in tokens.values:
-        return {key: None for key in FIELDS} | ({"quantiles": {q: None for q in QUANTILES}} if quantiles else {})
+        return {key: None for key in FIELDS} | extra | ({"quantiles": {q: None for q in QUANTILES}} if quantiles else {})
     x, bar, n = tokens.values[name], tokens.bars[name], len(tokens.rows)
     s = total(x, bar)
     result = {"mean": scaled(s, 1 / LD(n)), "sum": s,
               "min": order_statistic(x, bar, 0), "max": order_statistic(x, bar, n - 1),
               "stddev": spread(x, bar), "stderr": scaled(spread(x, bar), 1 / np.sqrt(LD(n))),
-              "stderr_clustered": clustered(x, bar, tokens.sequence), "argmax_row": largest_row(x, bar, tokens.rows)}
+              "stderr_clustered": clustered(x, bar, tokens.sequence), "argmax_row": largest_row(x, bar, tokens.rows)} | extra
     if quantiles:
         result["quantiles"] = {q: order_statistic(x, bar, rank_of(q, n)) for q in QUANTILES}
     return result

@@ -1,6 +1,7 @@
 #include "io/commit.hpp"
 
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <functional>
@@ -88,6 +89,39 @@ TEST(Commit, DoesNotReplaceADirectory) {
   EXPECT_THAT(io_error([&] { commit_file(directory / "a", bytes_of("x")); }),
               HasSubstr((directory / "a").string()));
   EXPECT_THAT(directory.names(), ElementsAre("a"));
+}
+
+TEST(Commit, FollowsASymbolicLink) {
+  const ScratchDirectory directory;
+  std::filesystem::create_directory(directory / "elsewhere");
+  write_text(directory / "elsewhere/file", "old");
+  std::filesystem::create_symlink("elsewhere/file", directory / "a");
+  commit_file(directory / "a", bytes_of("new"));
+  EXPECT_TRUE(std::filesystem::is_symlink(directory / "a"));
+  EXPECT_EQ(read_text(directory / "elsewhere/file"), "new");
+  // To a file that is not there yet, too.
+  std::filesystem::create_symlink("elsewhere/other", directory / "b");
+  commit_file(directory / "b", bytes_of("x"));
+  EXPECT_EQ(read_text(directory / "elsewhere/other"), "x");
+  EXPECT_TRUE(std::filesystem::is_symlink(directory / "b"));
+}
+
+TEST(Commit, DoesNotGoRoundInCircles) {
+  const ScratchDirectory directory;
+  std::filesystem::create_symlink("a", directory / "a");
+  EXPECT_THAT(io_error([&] { commit_file(directory / "a", bytes_of("x")); }), HasSubstr((directory / "a").string()));
+}
+
+TEST(Commit, DoesNotReplaceADeviceOrAPipe) {
+  EXPECT_THAT(io_error([] { commit_file("/dev/null", bytes_of("x")); }), HasSubstr("/dev/null: is not a regular file"));
+  EXPECT_TRUE(std::filesystem::is_character_file("/dev/null"));
+  const ScratchDirectory directory;
+  ASSERT_EQ(mkfifo((directory / "pipe").c_str(), 0600), 0);
+  std::filesystem::create_symlink("pipe", directory / "link");
+  for (const char* name : {"pipe", "link"}) {
+    EXPECT_THAT(io_error([&] { commit_file(directory / name, bytes_of("x")); }), HasSubstr("is not a regular file"));
+  }
+  EXPECT_TRUE(std::filesystem::is_fifo(directory / "pipe"));
 }
 
 struct Fault {

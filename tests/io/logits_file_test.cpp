@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "io/logits_examples.hpp"
-#include "io/matrix_file.hpp"
+#include "klmesh/eval_file.hpp"
 #include "io/python.hpp"
 #include "io/scratch_directory.hpp"
 #include "klmesh/error.hpp"
@@ -259,7 +259,7 @@ TEST(LogitsFile, ReadsWhatCommitMatrixWrites) {
   const std::vector<float> policy{1, 2, 3, 4, 5, 6}, reference{1, 2, 3, -4, -5, -6, 7.5F, 8};
   const std::vector<std::int64_t> targets{2, 0}, sequence{0, 1};
   const std::vector<std::uint8_t> mask{1, 0};
-  commit_matrix(directory / "x.h5", {2, 3, 3, 4, policy, reference, targets, mask, sequence, ""});
+  commit_eval_file(directory / "x.h5", {2, 3, 3, 4, policy, reference, targets, mask, sequence, ""});
   const LogitsFile file = LogitsFile::open(directory / "x.h5");
   std::vector<float> all(8);
   file.read_logits(Side::reference, 0, 2, 0, 4, all.data());

@@ -1,4 +1,4 @@
-#include "io/statistics_log.hpp"
+#include "klmesh/statistics_log.hpp"
 
 #include <gmock/gmock.h>
 
@@ -9,7 +9,7 @@
 #include "io/opened_image.hpp"
 #include "io/python.hpp"
 #include "io/scratch_directory.hpp"
-#include "io/standard_columns.hpp"
+#include "klmesh/standard_columns.hpp"
 #include "klmesh/error.hpp"
 
 namespace klmesh::io {

@@ -13,7 +13,6 @@
 #include <string>
 #include <vector>
 
-#include "io/standard_columns.hpp"
 #include "klmesh/error.hpp"
 #include "loop/meshes.hpp"
 #include "loop/run_reports.hpp"
@@ -22,12 +21,6 @@
 #include "loop/training.hpp"
 
 namespace klmesh::loop {
-
-inline int world_rank() {
-  int rank = 0;
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  return rank;
-}
 
 /// Every BxV of at most the world's ranks, vocabulary parts being whole subtrees: from 1x1 to all ranks.
 inline std::vector<MeshShape> smaller_meshes() {
@@ -87,7 +80,7 @@ inline Outcome run_on(MPI_Comm comm, const Leg& leg, const TrainConfig& config, 
   LegObserver observer(leg, outcome);
   std::optional<RunRecord> record;
   TrainingFiles files{.record = nullptr,
-                      .dump_tokens = {},
+                      .dump_tokens = run + "/tokens.jsonl",
                       .replay_tokens = {},
                       .dump_logits = {},
                       .directory = run,
@@ -134,7 +127,7 @@ inline std::map<std::string, std::vector<std::uint64_t>> steps_of(const std::fil
   EXPECT_GE(id, 0) << file;
   if (id < 0) return columns;
   std::vector<std::string> names{"phase", "step"};
-  for (const io::Column& column : io::standard_columns()) names.push_back(column.name);
+  for (const io::Column& column : step_columns()) names.push_back(column.name);
   for (const std::string& name : names) {
     const hid_t data = H5Dopen2(id, ("/steps/" + name).c_str(), H5P_DEFAULT);
     const hid_t space = H5Dget_space(data);
@@ -148,6 +141,11 @@ inline std::map<std::string, std::vector<std::uint64_t>> steps_of(const std::fil
   }
   H5Fclose(id);
   return columns;
+}
+
+inline std::string text_of(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 inline std::int64_t count_lines(const std::filesystem::path& file) {

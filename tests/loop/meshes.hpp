@@ -15,6 +15,12 @@ inline int world_size() {
   return ranks;
 }
 
+inline int world_rank() {
+  int rank = 0;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  return rank;
+}
+
 /// Every BxV of the world's ranks whose vocabulary parts are whole subtrees.
 inline std::vector<MeshShape> mesh_shapes() {
   std::vector<MeshShape> shapes;

@@ -67,7 +67,10 @@ inline std::vector<std::uint64_t> bits_of(const StepRecord& record) {
   const auto add = [&](double value) {
     bits.push_back(std::isnan(value) ? ~std::uint64_t{0} : std::bit_cast<std::uint64_t>(value));
   };
-  for (const double value : {record.loss, record.reward_mean, record.reward_stddev, record.perplexity_heldout}) add(value);
+  for (const double value : {record.loss, record.reward_mean, record.reward_stddev, record.perplexity_heldout,
+                             record.beta, record.stop_limit.value_or(-1)}) {
+    add(value);
+  }
   if (!record.statistics) return bits;
   bits.push_back(static_cast<std::uint64_t>(record.statistics->masked_tokens));
   for (const QuantityStatistics& q : record.statistics->quantities) {

@@ -32,6 +32,13 @@ class CheckpointTest : public ::testing::Test {
     EXPECT_EQ(whole_.error, "");
   }
 
+  static std::vector<double> column(const SharedDirectory& run, const std::string& name) {
+    std::vector<double> values;
+    const auto steps = steps_of(run / "statistics.h5");
+    for (const std::uint64_t bits : steps.at(name)) values.push_back(std::bit_cast<double>(bits));
+    return values;
+  }
+
   void expect_whole(const SharedDirectory& run, const Outcome& last, const std::string& what) const {
     EXPECT_EQ(last.error, "") << what;
     if (!looks()) return;
@@ -39,9 +46,28 @@ class CheckpointTest : public ::testing::Test {
     for (const char* file : {"statistics.h5", "arm-none/statistics.h5"}) {
       EXPECT_EQ(steps_of(run / file), steps_of(whole_run_ / file)) << what << ", " << file;
     }
-    EXPECT_EQ(count_lines(run / "progress.jsonl"), 10) << what;
-    EXPECT_EQ(count_lines(run / "arm-none/progress.jsonl"), 3) << what;
+    for (const char* file : {"progress.jsonl", "arm-none/progress.jsonl", "tokens.jsonl"}) {
+      EXPECT_TRUE(text_of(run / file) == text_of(whole_run_ / file)) << what << ", " << file;
+    }
     EXPECT_EQ(timeless(last.summary), timeless(whole_.summary)) << what;
+  }
+
+  /// Runs that are stopped after each step, on one mesh, and go on on another.
+  void stop_everywhere(int steps) {
+    const std::vector<MeshShape> shapes = smaller_meshes();
+    for (int step = 1; step <= steps; ++step) {
+      const MeshShape from = shapes[static_cast<std::size_t>(step) % shapes.size()];
+      const MeshShape to = shapes[shapes.size() - 1 - static_cast<std::size_t>(step + step / 3) % shapes.size()];
+      const std::string what = "step " + std::to_string(step) + ", " + to_string(from) + " to " + to_string(to);
+      const SharedDirectory run;
+      const Outcome first = run_leg({.mesh = from, .stop_after = step}, config_, run.path());
+      EXPECT_EQ(first.error, "") << what;
+      if (world_rank() < from.ranks()) {
+        EXPECT_TRUE(first.summary.stopped.has_value()) << what;
+      }
+      const Outcome last = run_leg({.mesh = to, .resume = true}, config_, run.path());
+      expect_whole(run, last, what);
+    }
   }
 
   TextDirectory texts_;
@@ -53,20 +79,54 @@ class CheckpointTest : public ::testing::Test {
 // Phases 1, 2, 3 and the second arm, in their middle and at their ends.
 TEST_F(CheckpointTest, ARunStoppedAnywhereGoesOnAnywhereElseWithTheSameNumbers) {
   run_whole();
-  const std::vector<MeshShape> shapes = smaller_meshes();
-  for (int step = 1; step <= kSteps; ++step) {
-    const MeshShape from = shapes[static_cast<std::size_t>(step) % shapes.size()];
-    const MeshShape to = shapes[shapes.size() - 1 - static_cast<std::size_t>(step + step / 3) % shapes.size()];
-    const std::string what = "step " + std::to_string(step) + ", " + to_string(from) + " to " + to_string(to);
-    const SharedDirectory run;
-    const Outcome first = run_leg({.mesh = from, .stop_after = step}, config_, run.path());
-    EXPECT_EQ(first.error, "") << what;
-    if (world_rank() < from.ranks()) {
-      EXPECT_TRUE(first.summary.stopped.has_value()) << what;
-    }
-    const Outcome last = run_leg({.mesh = to, .resume = true}, config_, run.path());
-    expect_whole(run, last, what);
+  if (looks()) {
+    EXPECT_EQ(count_lines(whole_run_ / "progress.jsonl"), 10);
+    EXPECT_EQ(count_lines(whole_run_ / "arm-none/progress.jsonl"), 3);
+    EXPECT_EQ(count_lines(whole_run_ / "tokens.jsonl"), 6);
   }
+  stop_everywhere(kSteps);
+}
+
+// The first arm's beta falls and then rises, and it ends early; the second is shorter still. Phase 3 alone.
+TEST_F(CheckpointTest, ARunWhoseArmsEndEarlyGoesOnWithTheSameNumbersAndBeta) {
+  config_.loop.first_phase = 3;
+  config_.rlhf.steps = 9;
+  config_.rlhf.learning_rate = 4e-2;
+  config_.rlhf.controller = "adaptive";
+  config_.rlhf.horizon = 60;
+  const SharedDirectory unlimited;
+  run_leg({.mesh = {1, 1}}, config_, unlimited.path());
+  if (looks()) {  // limits from what the run does without one
+    const std::vector<double> kl = column(unlimited, "kl_reverse_mean");
+    config_.rlhf.target_kl = kl.at(2);
+    config_.rlhf.stop_kl = 0.999 * kl.at(5);
+  }
+  MPI_Bcast(&config_.rlhf.target_kl, 1, MPI_DOUBLE, 0, MPI_COMM_WORLD);
+  MPI_Bcast(&config_.rlhf.stop_kl, 1, MPI_DOUBLE, 0, MPI_COMM_WORLD);
+  run_whole();
+  std::array<std::int64_t, 2> steps{};
+  if (looks()) {
+    steps = {count_lines(whole_run_ / "progress.jsonl"), count_lines(whole_run_ / "arm-none/progress.jsonl")};
+    for (const ArmReport& arm : whole_.summary.arms) EXPECT_TRUE(arm.ended_early()) << name(arm.penalty);
+    const std::vector<double> beta = column(whole_run_, "beta");
+    EXPECT_LT(beta.at(1), beta.at(0));
+    EXPECT_GT(beta.back(), beta.at(beta.size() - 2));
+  }
+  MPI_Bcast(steps.data(), 2, MPI_INT64_T, 0, MPI_COMM_WORLD);
+  EXPECT_LT(steps[0], 9);
+  EXPECT_LT(steps[1], 9);
+  stop_everywhere(static_cast<int>(steps[0] + steps[1]));
+}
+
+TEST_F(CheckpointTest, ARunThatIsKilledInItsFirstStepGoesOn) {
+  run_whole();
+  const SharedDirectory run;
+  run_leg({.mesh = smaller_meshes().back(), .crash_after = 1}, config_, run.path());
+  const Outcome last = run_leg({.mesh = smaller_meshes().front(), .resume = true}, config_, run.path());
+  if (looks()) {
+    EXPECT_EQ(last.resumed, "phase 1 step 0");
+  }
+  expect_whole(run, last, "first step");
 }
 
 TEST_F(CheckpointTest, ARunMayBeStoppedManyTimes) {
@@ -126,7 +186,7 @@ TEST_F(CheckpointTest, SaysWhereItStoppedAndWhatItWrote) {
   const StopPoint stopped = outcome.summary.stopped.value_or(StopPoint{});
   EXPECT_EQ(to_string(stopped.position), "phase 3 (none) step 2");
   EXPECT_EQ(stopped.generation, (run / "gen-4").string());  // after those at the end of two phases and an arm
-  EXPECT_EQ(outcome.generations, 4);
+  EXPECT_EQ(outcome.generations, 1 + 4);  // that of the start
   if (!looks()) return;
   EXPECT_THAT(io::list_generations(run.path()), ElementsAre(4, 3));
   const io::Manifest manifest = io::read_manifest(run / "gen-4");
@@ -141,7 +201,7 @@ TEST_F(CheckpointTest, WritesEverySoManyStepsAndKeepsAsManyAsAsked) {
   config_.checkpoint = {.every = 2, .keep = 3};
   const SharedDirectory run;
   const Outcome outcome = run_leg({.mesh = mesh_shapes().front()}, config_, run.path());
-  EXPECT_EQ(outcome.generations, 2 + 2 + 2 + 2);
+  EXPECT_EQ(outcome.generations, 1 + 2 + 2 + 2 + 2);
   if (looks()) {
     EXPECT_THAT(io::list_generations(run.path()), ElementsAre(8, 7, 6));
   }

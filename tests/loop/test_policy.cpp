@@ -38,10 +38,15 @@ struct Batch {
     for (std::int64_t r = first; r < first + count; ++r) words.insert(words.end(), {word(r, 0), word(r, 1)});
     return words;
   }
-  std::vector<float> dlogits(std::int64_t first, std::int64_t count, const VocabShard& shard) const {
-    std::vector<float> values;
-    for (std::int64_t r = first; r < first + count; ++r) {
-      for (std::int64_t v = shard.begin; v < shard.end; ++v) values.push_back(dlogit(r, v));
+  /// Padding is NaN: whoever reads it is found out.
+  std::vector<float> dlogits(std::int64_t first, std::int64_t count, const Policy& policy) const {
+    const VocabShard& shard = policy.shard();
+    std::vector<float> values(static_cast<std::size_t>(count * policy.head_columns()),
+                              std::numeric_limits<float>::quiet_NaN());
+    for (std::int64_t r = 0; r < count; ++r) {
+      for (std::int64_t v = 0; v < shard.columns(); ++v) {
+        values[static_cast<std::size_t>(r * policy.head_columns() + v)] = dlogit(first + r, shard.begin + v);
+      }
     }
     return values;
   }
@@ -53,8 +58,10 @@ std::vector<float> log_unigram() {
   return values;
 }
 
-Policy make_policy(Mesh& mesh) {
-  Policy policy(mesh, kModel, kVocab, 5, log_unigram());
+Policy make_policy(Mesh& mesh, int head_multiple = 1) {
+  ModelConfig model = kModel;
+  model.head_multiple = head_multiple;
+  Policy policy(mesh, model, kVocab, 5, log_unigram());
   // Hidden biases other than 0, so that padding would show.
   auto bias = policy.parameters()[PolicyTensor::hidden_bias];
   for (std::int64_t i = 0; i < bias.columns; ++i) bias.data[i] = 0.3f - 0.1f * static_cast<float>(i);
@@ -77,11 +84,11 @@ struct Result {
 Result run(const Policy& policy, Mesh& mesh, const Batch& batch) {
   const std::int64_t begin = part_begin(batch.rows, mesh.batch_part(), mesh.shape().batch);
   const std::int64_t count = part_begin(batch.rows, mesh.batch_part() + 1, mesh.shape().batch) - begin;
-  Result result{begin, std::vector<float>(static_cast<std::size_t>(count * policy.shard().columns())),
+  Result result{begin, std::vector<float>(static_cast<std::size_t>(count * policy.head_columns())),
                 policy.make_gradient()};
   Activations activations;
   policy.forward(batch.contexts(begin, count), begin, activations, result.logits);
-  policy.backward(activations, batch.dlogits(begin, count, policy.shard()), result.gradient);
+  policy.backward(activations, batch.dlogits(begin, count, policy), result.gradient);
   policy.reduce(result.gradient);
   return result;
 }
@@ -220,6 +227,62 @@ TEST(Policy, GradientIsTheFiniteDifferenceOfADoubleModel) {
   }
 }
 
+/// Every element of a run equals that of another, which has no padding; padding's gradient is 0.
+void expect_as_unpadded(const Policy& policy, const Result& result, const Policy& plain, const Result& expected,
+                        const std::string& what) {
+  const std::int64_t columns = policy.shard().columns(), stride = policy.head_columns();
+  bool same = true;
+  for (std::size_t i = 0; i < expected.logits.size(); ++i) {
+    const auto row = static_cast<std::int64_t>(i) / columns, column = static_cast<std::int64_t>(i) % columns;
+    same = same && result.logits[static_cast<std::size_t>(row * stride + column)] == expected.logits[i];
+  }
+  EXPECT_TRUE(same) << "logits " << what;
+  for (int t = 0; t < kPolicyTensors; ++t) {
+    const auto words = expected.gradient.words(t);
+    EXPECT_TRUE(std::ranges::equal(result.gradient.words(t).first(words.size()), words)) << t << ' ' << what;
+    for (const std::int64_t word : result.gradient.words(t).subspan(words.size())) EXPECT_EQ(word, 0) << t << ' ' << what;
+  }
+  EXPECT_EQ(plain.head_columns(), columns);
+}
+
+TEST(Policy, PaddingOfTheHeadIsGarbageThatReachesNoLogitAndNoGradient) {
+  const Batch batch;
+  for (const MeshShape shape : mesh_shapes()) {
+    Mesh mesh = make_mesh(shape);
+    const Policy plain = make_policy(mesh);
+    const Result expected = run(plain, mesh, batch);
+    for (const int multiple : {7, 64, 128, 2000}) {
+      const std::string what = "multiple " + std::to_string(multiple) + " on " + to_string(shape);
+      Policy policy = make_policy(mesh, multiple);
+      EXPECT_EQ(policy.head_columns() % multiple, 0) << what;
+      const std::int64_t padding = policy.head_columns() - policy.shard().columns();
+      EXPECT_LT(padding, multiple) << what;
+      const Result result = run(policy, mesh, batch);
+      expect_as_unpadded(policy, result, plain, expected, what);
+      if (padding == 0 || result.logits.empty()) continue;
+      const auto begin = result.logits.begin();
+      const auto end_of_words = begin + policy.shard().columns();
+      EXPECT_GT(*std::min_element(end_of_words, begin + policy.head_columns()),
+                40 + *std::max_element(begin, end_of_words))
+          << what;
+    }
+  }
+}
+
+TEST(Policy, PaddingOfTheHeadMayBeNaN) {
+  const Batch batch;
+  const MeshShape shape = mesh_shapes().back();
+  Mesh mesh = make_mesh(shape);
+  const Policy plain = make_policy(mesh);
+  Policy policy = make_policy(mesh, 64);
+  const std::int64_t words = policy.shard().columns();
+  const auto head = policy.parameters().padded(PolicyTensor::head);
+  const auto bias = policy.parameters().padded(PolicyTensor::head_bias);
+  std::fill(head.data + words * head.columns, head.data + head.rows * head.columns, NAN);
+  std::fill(bias.data + words, bias.data + bias.columns, NAN);
+  expect_as_unpadded(policy, run(policy, mesh, batch), plain, run(plain, mesh, batch), "NaN on " + to_string(shape));
+}
+
 TEST(Policy, EmbeddingsOfWordsThatDoNotOccurHaveNoGradient) {
   const Batch batch{20};
   Mesh self = Mesh::self();
@@ -283,6 +346,7 @@ TEST(Policy, RefusesWordsOutsideTheVocabulary) {
   }
   EXPECT_THROW(policy.forward(std::vector<std::int32_t>{1, 1, 1}, 0, activations, logits), InvalidArgument);
   EXPECT_THROW(Policy(self, {0, 1, 1}, kVocab, 1, {}), InvalidArgument);
+  EXPECT_THROW(Policy(self, {1, 1, 1, 0}, kVocab, 1, {}), InvalidArgument);
   EXPECT_THROW(Policy(self, kModel, kVocab, 1, std::vector<float>(3)), InvalidArgument);
 }
 

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <vector>
 
+#include "core/gumbel.hpp"
 #include "klmesh/error.hpp"
-#include "loop/gumbel.hpp"
 #include "loop/random.hpp"
 
 namespace klmesh::loop {

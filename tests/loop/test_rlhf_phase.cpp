@@ -130,6 +130,87 @@ TEST_F(RlhfPhaseTest, RewardRisesAndAPenaltyHoldsThePolicyBack) {
   }
 }
 
+TEST_F(RlhfPhaseTest, AnAdaptiveBetaHoldsTheKlNearItsTarget) {
+  config_.rlhf.learning_rate = 3e-2;
+  config_.rlhf.beta = 0.01;
+  config_.rlhf.horizon = static_cast<double>(config_.rlhf.sequences);  // a fifth a step
+  const double drift = (*run_alone(Penalty::exact_reward, 40).back().statistics)[Quantity::kl_reverse].mean;
+  config_.rlhf.controller = "adaptive";
+  config_.rlhf.target_kl = drift / 10;
+  const auto steps = run_alone(Penalty::exact_reward, 40);
+  EXPECT_EQ(steps.front().beta, 0.01);
+  EXPECT_EQ(steps.at(1).beta, 0.01 * (1.0 - 0.2));  // the first step's KL is 0
+  for (std::size_t i = 1; i < steps.size(); ++i) {
+    const double kl = (*steps[i - 1].statistics)[Quantity::kl_reverse].mean;
+    if (kl != config_.rlhf.target_kl) {
+      EXPECT_EQ(steps[i].beta > steps[i - 1].beta, kl > config_.rlhf.target_kl) << i;
+    }
+  }
+  EXPECT_GT(steps.back().beta, 0.1);
+  EXPECT_LT((*steps.back().statistics)[Quantity::kl_reverse].mean, drift / 2);
+  // It enters the loss, and so the next steps.
+  const StepStatistics& last = *steps.back().statistics;
+  EXPECT_DOUBLE_EQ(steps.back().loss, steps.back().beta * last[Quantity::kl_reverse].sum /
+                                              static_cast<double>(config_.rlhf.sequences) - steps.back().reward_mean);
+}
+
+TEST_F(RlhfPhaseTest, AnAdaptiveBetaFallsWhereThePolicyStaysNear) {
+  config_.rlhf.controller = "adaptive";
+  config_.rlhf.target_kl = 100;
+  config_.rlhf.horizon = static_cast<double>(2 * config_.rlhf.sequences);
+  double beta = config_.rlhf.beta;
+  for (const StepRecord& step : run_alone(Penalty::k1_reward, 5)) {
+    EXPECT_DOUBLE_EQ(step.beta, beta);
+    beta *= 0.9;
+  }
+}
+
+TEST_F(RlhfPhaseTest, SameBetaOnEveryMesh) {
+  config_.rlhf.controller = "adaptive";
+  config_.rlhf.target_kl = 1e-3;
+  config_.rlhf.horizon = 100;
+  for (const Penalty kind : {Penalty::exact_reward, Penalty::k3_loss, Penalty::none}) expect_same_on_all_meshes(kind, 5);
+}
+
+TEST_F(RlhfPhaseTest, EndsWithTheFirstStepAboveTheLimitAndNotBefore) {
+  const auto kl = [](const StepRecord& r) { return (*r.statistics)[Quantity::kl_reverse].mean; };
+  const auto free = run_alone(Penalty::none, 6);
+  config_.rlhf.stop_kl = kl(free.at(3));  // not above itself
+  const auto held = run_alone(Penalty::none, 6);
+  for (std::size_t i = 0; i < 6; ++i) {
+    EXPECT_EQ(held[i].ends_early(), kl(held[i]) > kl(free[3])) << i;
+    if (held[i].ends_early()) break;
+    EXPECT_EQ(bits_of(held[i]), bits_of(free[i])) << i;
+  }
+  EXPECT_FALSE(held[3].ends_early());
+  EXPECT_TRUE(held[4].ends_early());
+  EXPECT_EQ(held[4].stop_limit, config_.rlhf.stop_kl);
+  EXPECT_EQ(kl(held[4]), kl(free[4]));
+}
+
+// The policy that an early end leaves is the one whose KL was measured.
+TEST_F(RlhfPhaseTest, AStepAboveTheLimitDoesNotMoveThePolicy) {
+  Mesh mesh = Mesh::self();
+  Engine engine(mesh, kVocab);
+  const Policy reference = make_reference(mesh);
+  const RewardModel reward = make_reward();
+  config_.rlhf.stop_kl = 1e-9;
+  RlhfPhase phase(mesh, engine, reference, reward, Penalty::exact_reward, config_,
+                  [&](const Policy& policy, const SampleRequest& request) {
+                    return sample_sequences(policy, mesh, request);
+                  });
+  const auto words = [&] {
+    const auto flat = std::as_const(phase).policy().parameters().flat();
+    return std::vector<float>(flat.begin(), flat.end());
+  };
+  const auto start = words();
+  EXPECT_FALSE(phase.step().ends_early());
+  const auto moved = words();
+  EXPECT_NE(moved, start);
+  EXPECT_TRUE(phase.step().ends_early());
+  EXPECT_EQ(words(), moved);
+}
+
 TEST_F(RlhfPhaseTest, OneSequenceHasNoStandardDeviation) {
   config_.rlhf.sequences = 1;
   EXPECT_TRUE(std::isnan(run_alone(Penalty::none, 1).front().reward_stddev));

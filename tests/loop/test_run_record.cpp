@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "io/standard_columns.hpp"
+#include "klmesh/standard_columns.hpp"
 #include "klmesh/error.hpp"
 #include "loop/run_record.hpp"
 #include "loop/text_directory.hpp"
@@ -94,6 +94,25 @@ TEST_F(RunRecordTest, EveryColumnIsThereAndDivergencesOnlyWithAReference) {
   EXPECT_THAT(dataset(directory_.path("statistics.h5"), "/timing/step_seconds"), ::testing::Each(0.125));
 }
 
+TEST_F(RunRecordTest, BetaAndAnEarlyEndAreColumnsToo) {
+  RunRecord run = make();
+  run.add(record_of(Phase::mle, 1));
+  StepRecord step = record_of(Phase::rlhf, 1);
+  step.beta = 0.5;
+  run.add(step);
+  step.step = 2;
+  step.beta = 0.375;
+  step.stop_limit = 0.1;
+  run.add(step);
+  run.commit();
+  EXPECT_THAT(column("beta"), ::testing::ElementsAre(::testing::IsNan(), 0.5, 0.375));
+  EXPECT_THAT(column("stopped_early"), ::testing::ElementsAre(::testing::IsNan(), 0.0, 1.0));
+  const auto progress = lines(directory_.path("progress.jsonl"));
+  EXPECT_EQ(progress.at(2).at("beta"), 0.375);
+  EXPECT_EQ(progress.at(1).at("stopped_early"), 0);
+  EXPECT_EQ(progress.at(2).at("stopped_early"), 1);
+}
+
 TEST_F(RunRecordTest, EveryStatisticGoesToItsColumn) {
   RunRecord run = make();
   run.add(record_of(Phase::rlhf, 7));
@@ -122,7 +141,7 @@ TEST_F(RunRecordTest, FurtherArmsHaveFilesOfTheirOwn) {
   RunRecord run = make();
   run.add(record_of(Phase::mle, 1));
   run.add(record_of(Phase::rlhf, 1));
-  run.begin_further_arm("none");
+  run.begin_directory(RunRecord::arm_directory("none"));
   run.add(record_of(Phase::rlhf, 1));
   run.add(record_of(Phase::rlhf, 2));
   run.finish();
@@ -141,7 +160,7 @@ TEST_F(RunRecordTest, ADirectoryThatCannotBeWrittenIsNamed) {
   EXPECT_THAT(message_of<IoError>([&] { make_in("/nonexistent"); }), ::testing::HasSubstr("/nonexistent"));
   directory_.write("arm-none", "a file");
   RunRecord run = make();
-  EXPECT_THAT(message_of<IoError>([&] { run.begin_further_arm("none"); }), ::testing::HasSubstr("arm-none"));
+  EXPECT_THAT(message_of<IoError>([&] { run.begin_directory(RunRecord::arm_directory("none")); }), ::testing::HasSubstr("arm-none"));
 }
 
 TEST_F(RunRecordTest, GoesOnAfterRestoredRowsAndForgetsLaterLines) {
@@ -149,14 +168,14 @@ TEST_F(RunRecordTest, GoesOnAfterRestoredRowsAndForgetsLaterLines) {
   for (int step = 1; step <= 2; ++step) run.add(record_of(Phase::rlhf, step));
   const std::vector<double> state = run.state();
   run.add(record_of(Phase::rlhf, 3));
-  run.begin_further_arm("none");
+  run.begin_directory(RunRecord::arm_directory("none"));
   run.add(record_of(Phase::rlhf, 1));
   const std::vector<double> arm_state = run.state();
   run.add(record_of(Phase::rlhf, 2));
   run.finish();
 
   RunRecord arm = make();
-  arm.restore("none", arm_state);
+  arm.restore(RunRecord::arm_directory("none"), arm_state);
   arm.add(record_of(Phase::rlhf, 4));
   arm.finish();
   EXPECT_THAT(column("step", "arm-none/"), ::testing::ElementsAre(1, 4));
@@ -166,7 +185,7 @@ TEST_F(RunRecordTest, GoesOnAfterRestoredRowsAndForgetsLaterLines) {
   RunRecord back = make();
   back.restore("", state);
   back.add(record_of(Phase::rlhf, 5));
-  back.begin_further_arm("none");
+  back.begin_directory(RunRecord::arm_directory("none"));
   back.finish();
   EXPECT_THAT(column("step"), ::testing::ElementsAre(1, 2, 5));
   EXPECT_EQ(lines(directory_.path("progress.jsonl")).size(), 3u);

@@ -36,6 +36,9 @@ RunReports example() {
   reports.summary.arms = {arm, arm};
   reports.heldout.loss = 0.5;
   reports.arm.add(example_step(4, 0.2));
+  reports.arm.report.last.beta = 0.25;
+  reports.arm.report.last.stop_limit = 0.125;
+  reports.arm.next_beta = 0.75;
   return reports;
 }
 
@@ -48,6 +51,9 @@ TEST(RunReports, AreTheSameAfterAReadingBack) {
   EXPECT_EQ((*read.arm.report.first.statistics)[Quantity::kl_reverse].max, 0.4);
   EXPECT_EQ((*read.arm.report.first.statistics)[Quantity::kl_reverse].infinite, 3);
   EXPECT_EQ(read.summary.reward->pairs, 12);
+  EXPECT_EQ(read.arm.report.last.beta, 0.25);
+  EXPECT_EQ(read.arm.report.last.stop_limit, 0.125);
+  EXPECT_EQ(read.arm.next_beta, 0.75);
   EXPECT_FALSE(reports_of(to_words({})).summary.mle.has_value());
 }
 
@@ -77,6 +83,14 @@ TEST(ArmProgress, KeepsExtremesAndTheMeanOfTheLastTenSteps) {
   EXPECT_DOUBLE_EQ(report.final_kl, 0.205);
   EXPECT_EQ(report.kl_min, 0.005);
   EXPECT_EQ(report.kl_max, 0.5);
+}
+
+TEST(ArmReport, SaysWhereItEndedEarly) {
+  ArmReport report;
+  report.last = example_step(17, 0.0625);
+  EXPECT_EQ(early_end(report), "");
+  report.last.stop_limit = 0.05;
+  EXPECT_EQ(early_end(report), "stopped early at step 17: exact KL 0.0625 > rlhf.stop_kl 0.05 nats a token");
 }
 
 TEST(RunPosition, IsSaidInWords) {

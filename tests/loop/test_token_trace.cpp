@@ -89,6 +89,41 @@ TEST(TokenTrace, ADumpThatCannotBeWrittenThrowsOnEveryRank) {
   }
 }
 
+TEST(TokenTrace, ADumpGoesOnAfterTheStepsThatAreKept) {
+  Mesh mesh = make_mesh(mesh_shapes().back());
+  const TextDirectory directory;
+  const std::string path = directory.path("tokens");
+  const bool looks = mesh.world().rank() == 0;
+  dump(mesh, path);
+  const std::string whole = read(path);
+  const std::string first = whole.substr(0, whole.find('\n') + 1);
+  const Policy policy = make_policy(mesh);
+  const TokenDump::Keep one_step = [](std::string_view arm, std::int64_t step) { return arm == "none" && step <= 1; };
+  // With what came later, with half of it, and with nothing of it.
+  for (const std::string& left : {whole, whole.substr(0, whole.size() - 5), first}) {
+    if (looks) directory.write("tokens", left);
+    TokenDump again(path, mesh, one_step);
+    if (looks) {
+      EXPECT_EQ(read(path), first);
+    }
+    again.write("none", sample_sequences(policy, mesh, request_on(mesh, 2)), request_on(mesh, 2), kSequences);
+    if (looks) {
+      EXPECT_EQ(read(path), whole);
+    }
+  }
+  TokenDump(directory.path("new"), mesh, one_step);  // no file yet
+  TokenDump(path, mesh);
+  if (looks) {
+    EXPECT_EQ(read(path), "");
+    EXPECT_EQ(read(directory.path("new")), "");
+    directory.write("tokens", first + "a letter\n");
+  }
+  EXPECT_THAT(message_of<InvalidData>([&] { TokenDump(path, mesh, one_step); }), HasSubstr("tokens, line 2: "));
+  if (looks) {
+    EXPECT_EQ(read(path), first + "a letter\n");
+  }
+}
+
 class Replay : public ::testing::Test {
  protected:
   TokenReplay open(const std::string& text) const {

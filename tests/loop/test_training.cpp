@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "klmesh/error.hpp"
@@ -57,7 +58,9 @@ TEST(Training, RunsThePhasesInOrderAndSumsThemUp) {
   EXPECT_EQ(arm.kl_min, 0.0);  // of the first step
   EXPECT_GT(largest, 0.0);
   // Both arms start from the same policy and draw the same tokens.
-  EXPECT_EQ(bits_of(summary.arms.at(0).first), bits_of(summary.arms.at(1).first));
+  StepRecord unpenalised = summary.arms.at(1).first;
+  EXPECT_EQ(std::exchange(unpenalised.beta, config.rlhf.beta), 0.0);
+  EXPECT_EQ(bits_of(summary.arms.at(0).first), bits_of(unpenalised));
   EXPECT_NE(bits_of(summary.arms.at(0).last), bits_of(summary.arms.at(1).last));
 }
 

@@ -5,15 +5,17 @@
 #include <vector>
 
 #include "core/cpu/decode.hpp"
+#include "core/cpu/mixture-inl.h"
 #include "core/cpu/vector_math-inl.h"
 #include "core/kernels.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace klmesh::cpu::HWY_NAMESPACE {
 
-// Weights of the four quantities in one row, and what the row's gradient needs of its statistics.
+// Weights of the quantities in one row, and what the row's gradient needs of its statistics.
 struct RowWeights {
   double kl_reverse, kl_forward, logp, entropy;
+  double half_jensen_shannon;
   RowNormalizer normalizer;
   double constant;  // what multiplies pi_v whatever v is
 };
@@ -24,16 +26,19 @@ inline double weight_of(std::span<const double> scales, std::int64_t row) {
 
 inline RowWeights row_weights(const RowScales& scales, const TokenStats& token, std::int64_t row) {
   RowWeights w{weight_of(scales.kl_reverse, row), weight_of(scales.kl_forward, row),
-               weight_of(scales.logp_policy, row), weight_of(scales.entropy_policy, row), token.normalizer, 0.0};
-  // An unused quantity may be infinite; its weight of 0 must not turn that into NaN.
+               weight_of(scales.logp_policy, row), weight_of(scales.entropy_policy, row),
+               0.5 * weight_of(scales.jensen_shannon, row), token.normalizer, 0.0};
+  // An unused quantity may be infinite or unknown; its weight of 0 must not turn that into NaN.
   if (w.kl_reverse != 0.0) w.constant -= w.kl_reverse * w.normalizer.kl_reverse;
   if (w.entropy != 0.0) w.constant -= w.entropy * w.normalizer.entropy_policy;
+  if (w.half_jensen_shannon != 0.0) w.constant -= w.half_jensen_shannon * w.normalizer.kl_policy_mixture;
   w.constant -= w.logp;
   return w;
 }
 
-// pi (s_r (-l - KL) - s_e (log pi + H) - s_l) + s_f (pi - ref), with l = log(ref / pi) taken from the centred
-// difference; times the policy's scale, for the logits in memory. The target's + s_l is added by the caller.
+// pi (s_r (-l - KL) - s_e (log pi + H) - s_l - s_j/2 (log(m / pi) + KL[pi || m])) + s_f (pi - ref), with l = log(ref / pi)
+// taken from the centred difference and m = (pi + ref) / 2; times the policy's scale, for the logits in memory. The
+// target's + s_l is added by the caller.
 template <typename T, bool kScaled>
 HWY_INLINE V gradient_vector(D d, V a, V b, const Scales& scales, const RowWeights& w) {
   const V minus_infinity = hn::Set(d, -HUGE_VAL);
@@ -51,6 +56,10 @@ HWY_INLINE V gradient_vector(D d, V a, V b, const Scales& scales, const RowWeigh
   V factor = hn::Set(d, w.constant);
   factor = hn::NegMulAdd(hn::Set(d, w.kl_reverse), log_ratio, factor);
   factor = hn::NegMulAdd(hn::Set(d, w.entropy), hn::IfThenElse(in_policy, log_pi, zero), factor);
+  if (w.half_jensen_shannon != 0.0) {
+    const V over_policy = log_mixture_over_policy(d, hn::IfThenElse(both, log_ratio, minus_infinity));
+    factor = hn::NegMulAdd(hn::Set(d, w.half_jensen_shannon), over_policy, factor);
+  }
   V g = hn::Mul(pi, factor);
   if (w.kl_forward != 0.0) {
     const Mask near = hn::And(both, hn::Lt(hn::Abs(log_ratio), hn::Set(d, kNear)));

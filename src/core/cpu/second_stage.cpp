@@ -4,44 +4,49 @@
 #include "hwy/foreach_target.h"  // compiles this file once per SIMD target
 
 #include "core/cpu/decode.hpp"
+#include "core/cpu/mixture-inl.h"
 #include "core/cpu/vector_math-inl.h"
 #include "core/kernels.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace klmesh::cpu::HWY_NAMESPACE {
 
-// With p the larger and q = p r the smaller of pi and ref, a column's share of Jensen-Shannon is
-// p (-(1 + r) log((1 + r) / 2) + r log r) / 2, which is p log 2 / 2 where one side has no mass, and its share of
-// total variation is p (1 - r) / 2.
+// With p the larger and q = p r the smaller of pi and ref, m = p (1 + z), z = (r - 1) / 2 in [-1/2, 0]. As p + q = 2 m
+// over the whole vocabulary, KL[p || m] and KL[q || m] are sums of terms that are not negative and of second order in
+// z: p (z - ln(1 + z)) and p (-z - r (ln(1 + z) - ln r)). Jensen-Shannon is half of both, total variation half of
+// p - q = -2 p z. Where one side has no mass r = 0, z = -1/2.
 template <typename T, bool kScaled>
 SecondStagePartial second_stage_slice(const T* a, const T* b, std::int64_t columns, const Scales& scales,
                                       const RowNormalizer& row) {
   const D d;
   const V minus_infinity = hn::Set(d, -HUGE_VAL);
-  const V one = hn::Set(d, 1.0);
-  const V half = hn::Set(d, 0.5);
+  const V zero = hn::Zero(d);
   const V lse = hn::Set(d, row.lse_policy);
   const V difference = hn::Set(d, row.lse_difference);
   const V lse_reference = hn::Set(d, row.lse_policy + row.lse_difference);
-  V jensen_shannon = hn::Zero(d), total_variation = hn::Zero(d);
+  V twice_jensen_shannon = zero, policy_mixture = zero, total_variation = zero;
   for_each_vector(a, b, columns, [&](V va, V vb) KLMESH_INLINE_LAMBDA {
     const Mask in_policy = hn::Gt(va, minus_infinity);
     const Mask both = hn::And(in_policy, hn::Gt(vb, minus_infinity));
     const Scaled sa = scale<kScaled>(d, va, scales.policy);
     const Scaled sb = scale<kScaled>(d, vb, scales.reference);
-    const V log_ratio = hn::IfThenElse(both, centred_difference<T, kScaled>(d, sa, sb, hn::Zero(d), difference), minus_infinity);
+    const V log_ratio = hn::IfThenElse(both, centred_difference<T, kScaled>(d, sa, sb, zero, difference), minus_infinity);
     const V log_policy = hn::Sub(sa.high, lse);
     const V log_reference = hn::Sub(sb.high, lse_reference);
     const V larger = exp_any(d, hn::IfThenElse(in_policy, hn::Max(log_policy, log_reference), log_reference));
-    const V log_r = hn::IfThenElse(both, hn::Neg(hn::Abs(log_ratio)), minus_infinity);
-    const V r = exp_any(d, log_r);
-    const V log_mean = hn::Log(d, hn::Mul(half, hn::Add(one, r)));
-    const V r_log_r = hn::IfThenElseZero(hn::Gt(r, hn::Zero(d)), hn::Mul(r, log_r));
-    const V share = hn::NegMulAdd(hn::Add(one, r), log_mean, r_log_r);
-    jensen_shannon = hn::MulAdd(larger, hn::Max(share, hn::Zero(d)), jensen_shannon);
-    total_variation = hn::MulAdd(larger, hn::Sub(one, r), total_variation);
+    const Mask policy_is_larger = hn::AndNot(hn::Gt(log_ratio, zero), in_policy);
+
+    const BelowLarger below = below_larger(d, log_ratio);
+    const V r = hn::MulAdd(hn::Set(d, 2.0), below.excess, hn::Set(d, 1.0));
+    const V r_log = hn::IfThenElseZero(both, hn::Mul(r, hn::Add(hn::Abs(log_ratio), below.log)));
+    const V of_larger = hn::Mul(larger, hn::Max(zero, hn::Sub(below.excess, below.log)));
+    const V of_smaller = hn::Mul(larger, hn::Max(zero, hn::Sub(hn::Neg(below.excess), r_log)));
+    twice_jensen_shannon = hn::Add(twice_jensen_shannon, hn::Add(of_larger, of_smaller));
+    policy_mixture = hn::Add(policy_mixture, hn::IfThenElse(policy_is_larger, of_larger, of_smaller));
+    total_variation = hn::NegMulAdd(larger, below.excess, total_variation);
   });
-  return {0.5 * hn::GetLane(hn::SumOfLanes(d, jensen_shannon)), 0.5 * hn::GetLane(hn::SumOfLanes(d, total_variation))};
+  const auto total = [d](V v) { return hn::GetLane(hn::SumOfLanes(d, v)); };
+  return {0.5 * total(twice_jensen_shannon), total(total_variation), total(policy_mixture)};
 }
 
 template <typename T, bool kScaled>

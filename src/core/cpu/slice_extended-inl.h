@@ -7,6 +7,7 @@
 #define KLMESH_CORE_CPU_SLICE_EXTENDED_INL_H
 #endif
 
+#include "core/cpu/slice_renyi-inl.h"
 #include "core/cpu/vector_math-inl.h"
 #include "klmesh/extended_partial.hpp"
 
@@ -48,9 +49,10 @@ std::int32_t first_equal(const T* x, std::int64_t columns, double value) {
 }
 
 /// Extended partial of columns [begin, begin + columns); the slice holds neither NaN nor +inf.
+/// @param renyi_alpha NaN: no Renyi divergence was asked for
 template <typename T, bool kScaled>
 ExtendedPartial slice_extended(const T* a, const T* b, std::int64_t begin, std::int64_t columns,
-                               const Scales& scales) {
+                               const Scales& scales, double renyi_alpha) {
   const D d;
   const V minus_infinity = hn::Set(d, -HUGE_VAL);
   V top_a = minus_infinity, top_b = minus_infinity;
@@ -89,6 +91,7 @@ ExtendedPartial slice_extended(const T* a, const T* b, std::int64_t begin, std::
   p.policy_squared = {total(policy_squared), hn::GetLane(exponent_policy)};
   p.reference_squared = {total(reference_squared), hn::GetLane(exponent_reference)};
   p.geometric = {total(geometric), hn::GetLane(exponent_geometric)};
+  if (!std::isnan(renyi_alpha)) p.renyi = slice_renyi<T, kScaled>(a, b, columns, scales, renyi_alpha);
   return p;
 }
 
