@@ -15,6 +15,7 @@
 #include "headline_batch.hpp"
 #include "interleaved.hpp"
 #include "json_output.hpp"
+#include "mpi_run.hpp"
 #include "klmesh/mpi.hpp"
 #include "log_normalizers.hpp"
 
@@ -273,14 +274,4 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace klmesh::bench
 
-int main(int argc, char** argv) {
-  if (MPI_Init(&argc, &argv) != MPI_SUCCESS) return EXIT_FAILURE;
-  int code = EXIT_FAILURE;
-  try {
-    code = klmesh::bench::run(argc, argv);
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "headline: {}\n", error.what());
-    MPI_Abort(MPI_COMM_WORLD, EXIT_FAILURE);
-  }
-  return MPI_Finalize() == MPI_SUCCESS ? code : EXIT_FAILURE;
-}
+int main(int argc, char** argv) { return klmesh::bench::run_under_mpi("headline", klmesh::bench::run, argc, argv); }

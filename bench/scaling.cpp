@@ -18,6 +18,7 @@
 
 #include "comm/mpi_check.hpp"
 #include "json_output.hpp"
+#include "mpi_run.hpp"
 #include "klmesh/error.hpp"
 #include "scaling_report.hpp"
 #include "synthetic_logits.hpp"
@@ -221,14 +222,4 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace klmesh::bench
 
-int main(int argc, char** argv) {
-  if (MPI_Init(&argc, &argv) != MPI_SUCCESS) return EXIT_FAILURE;
-  int code = EXIT_FAILURE;
-  try {
-    code = klmesh::bench::run(argc, argv);
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "scaling: {}\n", error.what());
-    MPI_Abort(MPI_COMM_WORLD, EXIT_FAILURE);
-  }
-  return MPI_Finalize() == MPI_SUCCESS ? code : EXIT_FAILURE;
-}
+int main(int argc, char** argv) { return klmesh::bench::run_under_mpi("scaling", klmesh::bench::run, argc, argv); }

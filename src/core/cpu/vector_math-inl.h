@@ -1,5 +1,5 @@
-// Vector helpers shared by the CPU kernels; compiled once per SIMD target. Everything is fp64: f32 logits convert
-// exactly, and the sums meet the accuracy of NUMERICS for every input type.
+// fp64 vector helpers shared by the CPU kernels; compiled once per SIMD target. f32 logits convert exactly. Those of the
+// fp32 lanes are in float_math-inl.h.
 
 #if defined(KLMESH_CORE_CPU_VECTOR_MATH_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef KLMESH_CORE_CPU_VECTOR_MATH_INL_H
