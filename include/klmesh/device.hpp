@@ -29,7 +29,8 @@ std::vector<DeviceInfo> devices();
 /// Local rank r takes the r-th GPU that it sees, or, where a launcher lets each rank see but its own, the one.
 /// @param place this rank among those of its node: node_placement() of mpi.hpp
 /// @return the device's index
-/// @throws BackendUnavailable on every rank, if one sees no GPU, or two ranks would share one
+/// @throws BackendUnavailable on every rank, if one sees no GPU, or one that this build has no code for, or two
+///         ranks would share one
 /// @throws CudaError (klmesh::Error on the other ranks) if a GPU cannot be set up
 int bind_device(Communicator& world, NodePlacement place);
 

@@ -53,7 +53,15 @@ class DeviceCommunicator {
   /// Told when all that was on `stream` is known to be done.
   virtual void note_done(StreamRef stream) noexcept = 0;
 
-  /// The oldest operation that is not known to be done, "rank 1 of 2 ...: all_gather number 3"; empty if there is none.
+  /// An operation, as an operation log has it.
+  struct Operation {
+    const char* name = "";     ///< of static storage
+    std::uint64_t number = 0;  ///< counted from 1; 0: none
+  };
+  /// The oldest operation that is not known to be done; number 0 if there is none.
+  virtual Operation unfinished() const = 0;
+
+  /// The same in words, "rank 1 of 2 ...: all_gather number 3"; empty if there is none.
   virtual std::string outstanding() const = 0;
 };
 

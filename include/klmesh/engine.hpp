@@ -66,7 +66,9 @@ class Engine {
   /// The rows that this rank finishes in the schedule by_rows and adds in accumulate(): ceil(rows / parts) each.
   RowRange owned_rows(std::int64_t rows) const noexcept;
 
-  /// Makes room for calls with up to `rows` rows; such calls then allocate nothing that grows with the rows.
+  /// Makes room for calls with up to `rows` rows; such calls then allocate nothing that grows with the rows. No
+  /// communication: what it throws is thrown on this rank alone, and the ranks have to agree before they go on.
+  /// @throws InvalidArgument if the rows are negative or an option is wrong; CudaError or std::bad_alloc without room
   void plan(std::int64_t rows, const EvaluateOptions& options);
   /// Bytes of workspace held.
   std::size_t workspace_bytes() const noexcept;
@@ -77,7 +79,8 @@ class Engine {
   ///                          and not read. Types may differ: the wider one is computed in
   /// @param inputs targets, mask, sequence ids of the same rows, equal on all ranks of the group
   /// @param tokens (rows) output, the same bits on all ranks of the group; masked rows are zero. In the schedule
-  ///               by_rows, rows that are not owned_rows() hold what gradient() needs alone, and NaN
+  ///               by_rows, rows that are not owned_rows() hold what gradient() needs alone, and NaN; with core
+  ///               quantities and without gradient_follows they are not written
   /// @param stream host_stream: complete on return
   /// Cost: one read of both shards; one exchange of 104 bytes a row (192 with all quantities, or a Renyi divergence).
   /// With all quantities also a second read, and an exchange of 24 bytes a row.
@@ -101,6 +104,8 @@ class Engine {
   /// Cost: one read of both shards, one write.
   /// @throws InvalidArgument on every rank of the group, if shapes are wrong; if kl_reverse is weighted in a row where
   ///         it is infinite; or jensen_shannon in a row that was not evaluated with QuantitySet::all
+  /// @throws InvalidData on every rank of the group, if its ranks disagree about rows, inputs, which scales are given, or
+  ///         the output's type
   void gradient(const LogitsView& policy, const LogitsView& reference, const RowInputs& inputs,
                 std::span<const TokenStats> tokens, const RowScales& scales, const GradientView& output,
                 StreamRef stream);
@@ -116,9 +121,8 @@ class Engine {
   /// @param skip_invalid report rows with invalid logits in `invalid_rows` instead; targets still fail
   StepStatistics reduce(const StepSums& sums, bool skip_invalid = false);
 
-  /// Sums in the memory of the engine's device; nothing is added yet.
+  /// Sums in the memory that the engine works in, the host's too; nothing is added yet.
   /// @param sequences, quantities as StepSums takes them
-  /// @throws InvalidArgument if this is an engine of the host
   DeviceStepSums make_device_sums(std::int64_t sequences = 0, QuantitySet quantities = QuantitySet::core);
   /// Sums of no token again. Enqueued.
   void clear(DeviceStepSums& sums, StreamRef stream);
@@ -126,7 +130,8 @@ class Engine {
   void accumulate(std::span<const TokenStats> tokens, const RowInputs& inputs, DeviceStepSums& sums, StreamRef stream);
   /// reduce() of sums on the device: one grouped integer exchange, one copy to the host. The one call of the device's
   /// path that waits for the stream. `sums` stays as it is.
-  /// @throws as reduce(); as DeviceMesh::wait()
+  /// @throws as reduce(); as DeviceMesh::wait(); InvalidArgument on every rank, if the sums of one are another back end's,
+  ///         or its stream is none of the device or is being captured; InvalidData if some ranks reduce a StepSums
   StepStatistics reduce(DeviceStepSums& sums, bool skip_invalid, StreamRef stream);
 
  private:

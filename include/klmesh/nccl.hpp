@@ -9,6 +9,7 @@
 #include "klmesh/device_communicator.hpp"
 #include "klmesh/device_mesh.hpp"
 #include "klmesh/mesh.hpp"
+#include "klmesh/operation_log.hpp"
 
 namespace klmesh {
 
@@ -17,6 +18,9 @@ struct NcclOptions {
   std::chrono::duration<double> deadline{300.0};
   /// How messages call the group, as in "rank 1 of 2 in the vocabulary group".
   std::string name = "the group";
+  /// Told what the host does for the group and waits for, as CommunicatorOptions::log is: a watchdog then finds what a
+  /// call is blocked in that does not come back to look at its deadline. May be null, else must outlive the group.
+  OperationLog* log = nullptr;
 };
 
 /// Makes a communicator of the ranks of `host`, which carries the unique id. Collective over `host`.
@@ -37,7 +41,7 @@ std::unique_ptr<DeviceCommunicator> make_nccl_communicator(Communicator& host, i
 std::unique_ptr<DeviceCommunicator> borrow_nccl_communicator(void* comm, Communicator& host, int device,
                                                              const NcclOptions& options = {});
 
-/// World and vocabulary group of `mesh`, made. Collective over its world.
+/// World, vocabulary group and batch group of `mesh`, made. Collective over its world.
 /// @param options name is not used: the groups are called by what they are
 /// @throws as make_nccl_communicator()
 DeviceMesh make_nccl_mesh(Mesh& mesh, int device, const NcclOptions& options = {});

@@ -56,7 +56,8 @@ struct StepStatistics {
 /// A row whose data are wrong, as an error names it.
 struct InvalidRow {
   std::int64_t row = -1;     ///< row of the batch it came in
-  std::int32_t column = -1;  ///< global vocabulary index, -1 if no one column is to blame
+  std::int32_t column = -1;  ///< global vocabulary index, -1 if no one column is to blame; where ranks were given different
+                             ///< inputs, the first vocabulary part whose inputs differ from part 0's
   std::uint32_t flags = 0;   ///< RowFlag bits of the row
   std::int64_t target = -1;  ///< its target or sequence id, if that is what is wrong
 

@@ -85,7 +85,7 @@ int run_eval(const EvalCommand& command, const std::optional<Failure>& refusal, 
     return std::string();
   });
   const eval::EvalBackend backend =
-      eval::choose_backend(mesh, command.backend, node_placement(world, options), options.deadline);
+      eval::choose_backend(mesh, command.backend, node_placement(world, options), options.deadline, options.log);
   const eval::Evaluation evaluation = eval::evaluate_file(mesh, command.evaluation, backend);
   if (command.per_token) write_per_token(mesh, evaluation, command.unit == Unit::bits, *command.per_token);
   on_rank_zero(mesh.world(), [&] {

@@ -117,13 +117,18 @@ loop::LogitsDumpRequest parse_dump_logits(std::string_view text) {
   return request;
 }
 
+BackendChoice backend_of(const RawOptions& raw) {
+  if (raw.backend == "cuda") return BackendChoice::cuda;
+  return raw.backend == "cpu" ? BackendChoice::cpu : BackendChoice::automatic;
+}
+
 void finish_train(TrainOptions& options, const RawOptions& raw) {
   if (options.config_path.empty() && !options.resume) throw UsageError("CONFIG is required");
   if (options.resume && options.run_directory) {
     throw UsageError("--run and --resume exclude each other: a resumed run goes on in its own directory");
   }
   finish_where(options.mesh, options.deadline_seconds, raw);
-  if (raw.backend == "cuda") throw BackendUnavailable("--backend cuda: klmesh train runs on the CPU alone");
+  options.backend = backend_of(raw);
   if (raw.dump_logits) options.dump_logits = parse_dump_logits(*raw.dump_logits);
 }
 
@@ -135,9 +140,7 @@ void require_scale(const char* option, double scale) {
 
 void finish_eval(EvalCommand& command, const RawOptions& raw) {
   finish_where(command.mesh, command.deadline_seconds, raw);
-  command.backend = raw.backend == "cuda"  ? eval::BackendChoice::cuda
-                    : raw.backend == "cpu" ? eval::BackendChoice::cpu
-                                           : eval::BackendChoice::automatic;
+  command.backend = backend_of(raw);
   command.unit = raw.unit == "bits" ? Unit::bits : Unit::nats;
   command.evaluation.quantities = raw.quantities == "core" ? QuantitySet::core : QuantitySet::all;
   command.aggregate = raw.aggregate == "sequence-mean"  ? Aggregate::sequence_mean

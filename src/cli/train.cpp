@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <ctime>
+#include <memory>
 #include <optional>
 
 #include "cli/config.hpp"
@@ -18,6 +19,7 @@
 #include "cli/usage_error.hpp"
 #include "klmesh/mpi.hpp"
 #include "loop/checkpoint.hpp"
+#include "loop/choose_ops.hpp"
 #include "loop/training.hpp"
 
 namespace klmesh::cli {
@@ -63,6 +65,10 @@ int run_train(const TrainOptions& options, const loop::TrainConfig& config, MPI_
   const std::string config_toml = print_config(config, {.comments = false});
   if (options.dump_logits) require_step(*options.dump_logits, config);
   const std::string run_directory = on_rank_zero(mesh.world(), [&] { return run_directory_of(options); });
+  // After what is wrong with the command line is told, whether there are GPUs or not.
+  const std::unique_ptr<loop::TensorOps> ops =
+      loop::choose_ops(mesh, options.backend, node_placement(world, communicator_options), communicator_options.deadline,
+                       communicator_options.log);
   catch_stop_signals();
 
   const int rank = mesh.world().rank();
@@ -83,12 +89,12 @@ int run_train(const TrainOptions& options, const loop::TrainConfig& config, MPI_
   });
   if (rank == 0) {
     files.record = &*record;
-    write_out(stdout, fmt::format("# klmesh {} train {}, mesh {} (batch x vocabulary), run directory {}\n",
+    write_out(stdout, fmt::format("# klmesh {} train {}, mesh {} (batch x vocabulary), backend {}, run directory {}\n",
                                   KLMESH_VERSION, options.resume ? "--resume" : options.config_path, to_string(shape),
-                                  run_directory));
+                                  ops->name(), run_directory));
   }
   const loop::TrainingSummary summary =
-      run_training(mesh, config, files, rank == 0 ? static_cast<loop::TrainingObserver&>(console) : silent);
+      run_training(*ops, config, files, rank == 0 ? static_cast<loop::TrainingObserver&>(console) : silent);
   if (rank == 0 && summary.stopped) {
     write_out(stdout, fmt::format("# stopped at {}, resume with: klmesh train --resume {}\n",
                                   to_string(summary.stopped->position), run_directory));

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/backend_choice.hpp"
 #include "klmesh/mpi.hpp"
 #include "loop/train_config.hpp"
 #include "loop/logits_dump.hpp"
@@ -19,6 +20,7 @@ struct TrainOptions {
   std::optional<std::string> resume;          ///< --resume DIR: go on from its newest checkpoint
   std::optional<std::string> run_directory;  ///< --run; default runs/<config>-<UTC>
   std::optional<MeshShape> mesh;             ///< --mesh; default_mesh_shape() if absent
+  BackendChoice backend = BackendChoice::automatic;  ///< --backend
   std::vector<std::string> sets;             ///< --set, "key=value" each, in order
   double deadline_seconds = 300.0;           ///< of every wait
   bool print_config = false;                 ///< print the effective configuration and stop

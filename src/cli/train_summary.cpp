@@ -131,6 +131,18 @@ std::string comparison(const std::vector<loop::DistillReport>& students) {
   return text.empty() ? text : "#\n" + text;
 }
 
+std::string mebibytes(std::int64_t bytes) { return fmt::format("{:.4g} MiB", static_cast<double>(bytes) / (1 << 20)); }
+
+std::string memory_lines(const loop::MemoryReport& memory) {
+  std::vector<std::string> parts;
+  for (const loop::NamedBytes& part : memory.at_peak) parts.push_back(part.name + ' ' + mebibytes(part.bytes));
+  return fmt::format(
+      "#\n# memory of backend {} on rank 0, at its peak: {} of tensors ({}), {} of the engine's workspace, and {} of a step's "
+      "sums; no rank has more than {} of tensors\n",
+      memory.backend, mebibytes(memory.peak_bytes), fmt::join(parts, ", "), mebibytes(memory.engine_bytes),
+      mebibytes(memory.sums_bytes), mebibytes(memory.largest_peak_bytes));
+}
+
 }  // namespace
 
 std::string format_summary(const loop::TrainingSummary& summary) {
@@ -138,7 +150,8 @@ std::string format_summary(const loop::TrainingSummary& summary) {
   for (const ArmReport& arm : summary.arms) text += arm_lines(arm);
   text += comparison(summary.arms);
   for (const loop::DistillReport& student : summary.students) text += student_lines(student);
-  return text + comparison(summary.students);
+  text += comparison(summary.students);
+  return summary.memory ? text + memory_lines(*summary.memory) : text;
 }
 
 }  // namespace klmesh::cli

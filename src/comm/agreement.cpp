@@ -137,22 +137,36 @@ bool names_its_rank(std::string_view message) { return message.starts_with("rank
                                 first.message(), first.fingerprint, other->fingerprint, other - records.begin()));
 }
 
-}  // namespace
-
-void agree(Communicator& group, std::string_view operation, std::uint64_t fingerprint,
-           std::exception_ptr local_failure, const std::function<void()>& explain) {
+/// What each rank said; nothing if all said the same.
+std::vector<Record> disagreement(Communicator& group, std::string_view operation, std::uint64_t fingerprint,
+                                 const std::exception_ptr& local_failure) {
   // The maximum of ~x is ~ the minimum of x, so one maximum of both tells whether all x are equal. A failure
   // claims both ends of the range, which no agreement can.
   constexpr std::uint64_t kAll = ~std::uint64_t{0};
   const std::uint64_t own = Fingerprint().add(operation).add(fingerprint).value();
   std::array<std::uint64_t, 2> ends = {local_failure ? kAll : own, local_failure ? kAll : ~own};
   group.all_reduce({}, ends);
-  if (ends[0] == ~ends[1]) return;
+  if (ends[0] == ~ends[1]) return {};
 
   const Record mine = make_record(operation, fingerprint, local_failure);
   std::vector<Record> records(static_cast<std::size_t>(group.size()));
   group.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(records)));
-  throw_verdict(records, explain);
+  return records;
+}
+
+}  // namespace
+
+void agree(Communicator& group, std::string_view operation, std::uint64_t fingerprint, std::exception_ptr local_failure,
+           const std::function<void()>& explain, const std::function<void()>& lost) {
+  std::vector<Record> records;
+  try {
+    records = disagreement(group, operation, fingerprint, local_failure);
+  } catch (const CommunicationError&) {
+    if (lost) lost();
+    if (local_failure) std::rethrow_exception(local_failure);  // it came first, and nobody else can tell it
+    throw;
+  }
+  if (!records.empty()) throw_verdict(records, explain);
 }
 
 }  // namespace klmesh

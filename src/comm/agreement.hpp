@@ -65,12 +65,14 @@ std::exception_ptr failure_of(Work&& work) {
 /// @param local_failure what this rank found wrong, or null
 /// @param explain       called on every rank, if nobody failed and the operations are the same, but fingerprints
 ///                      differ: may throw what differs, the same on every rank (see throw_difference() in terms.hpp)
+/// @param lost          called before the error, if the exchange itself fails
 /// Cost: one all-reduce of 16 bytes; only if something is wrong, also an all-gather of 1 KiB a rank.
 /// @throws the error of the lowest failing rank, as the same klmesh type (klmesh::Error if it is none), its message
 ///         followed by " (rank R)", unless all ranks failed alike, or it names its rank already
 /// @throws InvalidData if nobody failed, but operations or fingerprints differ
-/// @throws CommunicationError as the group does
+/// @throws CommunicationError as the group does; the local failure instead, on a rank that has one
 void agree(Communicator& group, std::string_view operation, std::uint64_t fingerprint,
-           std::exception_ptr local_failure = nullptr, const std::function<void()>& explain = nullptr);
+           std::exception_ptr local_failure = nullptr, const std::function<void()>& explain = nullptr,
+           const std::function<void()>& lost = nullptr);
 
 }  // namespace klmesh

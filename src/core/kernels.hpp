@@ -19,7 +19,8 @@ namespace klmesh::cpu {
 /// @param partials (rows) output; masked rows are not looked at and get an empty partial
 /// @param extended (rows) output, or empty: core quantities alone
 /// @param renyi_alpha of the sum that ExtendedPartial::renyi is, not 1; NaN: that sum stays empty
-/// The core set of unscaled 32- and 16-bit logits alone is summed in fp32 lanes, everything else in fp64.
+/// The core set of unscaled 32- and 16-bit logits alone is summed in fp32 lanes, everything else in fp64; so are slices of
+/// which the fp32 sums are not accepted (rare: finfo.min in one side alone, among close columns).
 /// Cost: about one exponential per pair where policy and reference are close, two elsewhere; three more for the
 /// extended set, one for Renyi.
 void row_partials(const LogitsView& policy, const LogitsView& reference, const VocabShard& shard,
@@ -35,6 +36,10 @@ void second_stage(const LogitsView& policy, const LogitsView& reference, const V
 
 /// Gradient of the scaled objective with respect to this shard's policy logits; see RowScales. Masked and invalid
 /// rows get zeros (or nothing added).
+///
+/// In fp32 for unscaled 32- and 16-bit logits of one type and without jensen_shannon, in fp64 otherwise. What is written
+/// goes past the caches where it fills cache lines. Every element depends on its own logits and its row's statistics
+/// alone: the same bits for any shard, alignment and order of rows.
 /// @param tokens (rows) of which normalizer and flags are used
 void gradient(const LogitsView& policy, const LogitsView& reference, const VocabShard& shard,
               const RowInputs& inputs, std::span<const TokenStats> tokens, const RowScales& scales,

@@ -7,11 +7,16 @@ namespace klmesh {
 
 enum class RowStatus { masked, invalid, invalid_sequence, counted };
 
-/// @param counts      false: the mask left it out
+/// A bit of TokenStats::flags beside RowFlag's: ranks that share the row were given different inputs. It comes with
+/// kTargetOutOfRange, as a target that nothing can make right, and with the first part that differs in invalid_column.
+inline constexpr std::uint32_t kInputsDiffer = 1u << 16;
+
+/// @param counts      false: the mask left it out; not looked at where ranks were given different masks
 /// @param sequence    its id; not looked at unless has_sequence
 /// @param sequences   ids are 0 .. sequences - 1
 KLMESH_HD inline RowStatus row_status(const TokenStats& token, bool counts, bool has_sequence, std::int64_t sequence,
                                       std::int64_t sequences) {
+  if ((token.flags & kInputsDiffer) != 0) return RowStatus::invalid;
   if (!counts) return RowStatus::masked;
   if (token.invalid_logits() || token.invalid_target()) return RowStatus::invalid;
   if (has_sequence && (sequence < 0 || sequence >= sequences)) return RowStatus::invalid_sequence;

@@ -48,6 +48,13 @@ class Backend {
   virtual void reserve(const ExchangePlan& plan) = 0;
   virtual std::size_t workspace_bytes() const noexcept = 0;
 
+  /// A peer is lost, so exchanges that were enqueued may never end by themselves: ends them. Nothing can follow.
+  virtual void abandon() noexcept {}
+
+  /// The workspace is used on `stream` from here to end_use(), behind what used it before on whatever stream.
+  virtual void begin_use(StreamRef) {}
+  virtual void end_use(StreamRef) {}
+
   // The flow of evaluate(). See core/kernels.hpp for what the passes compute.
 
   virtual void row_partials(const Batch& batch, const ExchangePlan& plan, double renyi_alpha, StreamRef stream) = 0;
@@ -73,8 +80,10 @@ class Backend {
   virtual void gradient(const Batch& batch, std::span<const TokenStats> tokens, const RowScales& scales,
                         const GradientView& output, StreamRef stream) = 0;
 
-  // Sums in the device's memory; the host's are a StepSums. The host back end refuses these with InvalidArgument.
+  // Sums in this memory. The host's hold a StepSums.
 
+  /// What could keep reduce() from its exchange on this rank alone. @throws InvalidArgument
+  virtual void require_reducible(DeviceStepSums& sums, StreamRef stream) = 0;
   virtual DeviceStepSums make_sums(std::int64_t sequences, QuantitySet quantities) = 0;
   virtual void clear(DeviceStepSums& sums, StreamRef stream) = 0;
   virtual void accumulate(std::span<const TokenStats> tokens, const RowInputs& inputs, RowRange rows,
@@ -84,8 +93,8 @@ class Backend {
 };
 
 /// Host memory, SIMD, the host's communicators.
-/// @param vocab the vocabulary group; must outlive the back end
-std::unique_ptr<Backend> make_host_backend(Communicator& vocab, const VocabShard& shard);
+/// @param mesh must outlive the back end
+std::unique_ptr<Backend> make_host_backend(Mesh& mesh, const VocabShard& shard);
 
 /// An engine on a back end of any kind.
 Engine make_engine(Mesh& mesh, const VocabShard& shard, std::unique_ptr<Backend> backend);

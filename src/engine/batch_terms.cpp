@@ -30,11 +30,26 @@ Term term_of(const char* name, const Values& values, Backend::Memory memory) {
   return {name, fmt::format("{} values, contents {:016x}", values.size(), f.value())};
 }
 
+std::string given_scales(const RowScales& scales) {
+  std::string names;
+  const auto name = [&](std::span<const double> values, const char* what) {
+    if (!values.empty()) names += (names.empty() ? "" : ", ") + std::string(what);
+  };
+  name(scales.kl_reverse, "kl_reverse");
+  name(scales.kl_forward, "kl_forward");
+  name(scales.logp_policy, "logp_policy");
+  name(scales.entropy_policy, "entropy_policy");
+  name(scales.jensen_shannon, "jensen_shannon");
+  return names.empty() ? "none" : names;
+}
+
 }  // namespace
+
+const char* backend_name(Backend::Memory memory) noexcept { return memory == Backend::Memory::host ? "cpu" : "cuda"; }
 
 Terms batch_terms(const Batch& batch, const EvaluateOptions& options, const VocabShard& shard, Backend::Memory memory) {
   const auto& [policy, reference, inputs] = batch;
-  return {{"memory", memory == Backend::Memory::host ? "host" : "device"},
+  return {{"back end", backend_name(memory)},
           {"vocab_size", fmt::format("{}", shard.vocab_size)},
           {"vocabulary parts", fmt::format("{}", shard.parts)},
           {"rows", fmt::format("{}", policy.rows)},
@@ -49,6 +64,15 @@ Terms batch_terms(const Batch& batch, const EvaluateOptions& options, const Voca
           term_of("targets", inputs.targets, memory),
           term_of("mask", inputs.mask, memory),
           term_of("sequence", inputs.sequence, memory)};
+}
+
+Terms gradient_terms(const Batch& batch, const RowScales& scales, const GradientView& output, const VocabShard& shard,
+                     Backend::Memory memory) {
+  Terms terms = batch_terms(batch, {}, shard, memory);
+  terms.push_back({"scales that are given", given_scales(scales)});
+  terms.push_back({"gradient dtype", name_of(output.dtype)});
+  terms.push_back({"accumulate of the gradient", output.accumulate ? "true" : "false"});
+  return terms;
 }
 
 }  // namespace klmesh

@@ -8,8 +8,15 @@
 
 namespace klmesh {
 
+/// "cpu" or "cuda", as `--backend` has them.
+const char* backend_name(Backend::Memory memory) noexcept;
+
 /// The same things as batch_fingerprint(), one term each; targets, mask and sequence ids as counts and, on the
 /// host, hashes.
 Terms batch_terms(const Batch& batch, const EvaluateOptions& options, const VocabShard& shard, Backend::Memory memory);
+
+/// The same things as gradient_fingerprint().
+Terms gradient_terms(const Batch& batch, const RowScales& scales, const GradientView& output, const VocabShard& shard,
+                     Backend::Memory memory);
 
 }  // namespace klmesh

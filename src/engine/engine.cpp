@@ -2,14 +2,16 @@
 // exchange over the world -> statistics. Where it flows is the back end's affair.
 #include "klmesh/engine.hpp"
 
+#include <algorithm>
 #include <exception>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "comm/agreement.hpp"
-#include "core/row_status.hpp"
+#include "engine/add_rows.hpp"
 #include "engine/backend.hpp"
 #include "engine/batch_terms.hpp"
 #include "engine/exchange_plan.hpp"
@@ -23,25 +25,46 @@ struct Engine::Impl {
   VocabShard shard;
   std::unique_ptr<Backend> backend;
 
-  // The ranks that share rows are about to do the same, and nothing is wrong on any of them.
-  void agree_on_batch(const char* operation, const Batch& batch, const EvaluateOptions& options,
-                      std::exception_ptr failure) {
-    Communicator& group = mesh->vocab();
-    const auto explain = [&] { throw_difference(group, batch_terms(batch, options, shard, backend->memory())); };
-    agree(group, operation, batch_fingerprint(batch, options, shard, backend->memory()), std::move(failure),
-          std::cref(explain));
+  // Who cannot agree has lost a peer, and work on a device waits for that one too: its memory could not be freed.
+  void agree_or_abandon(Communicator& group, const char* operation, std::uint64_t what, std::exception_ptr failure,
+                        const std::function<void()>& explain) {
+    agree(group, operation, what, std::move(failure), explain, [this] { backend->abandon(); });
   }
 
-  // All ranks are about to reduce sums of the same layout.
-  void agree_on_reduction(std::int64_t sequences, QuantitySet quantities, bool skip_invalid) {
+  // Once ranks have agreed, those on which nothing goes wrong wait for the exchanges of one that throws alone, and would
+  // take its next ones for these: its groups end.
+  template <typename Work>
+  auto or_abandon(Work&& work) {
+    try {
+      return work();
+    } catch (...) {
+      backend->abandon();
+      throw;
+    }
+  }
+
+  // The ranks that share rows are about to do the same, and nothing is wrong on any of them.
+  void agree_on_batch(const char* operation, std::uint64_t what, const std::function<Terms()>& terms,
+                      std::exception_ptr failure) {
+    Communicator& group = mesh->vocab();
+    agree_or_abandon(group, operation, what, std::move(failure), [&] { throw_difference(group, terms()); });
+  }
+
+  // All ranks are about to reduce sums of the same kind and layout.
+  void agree_on_reduction(const char* kind, std::int64_t sequences, QuantitySet quantities, bool skip_invalid,
+                          std::exception_ptr failure) {
     Communicator& world = mesh->world();
     const auto explain = [&] {
-      throw_difference(world, {{"sequences of the sums", std::to_string(sequences)},
+      throw_difference(world, {{"back end", backend_name(backend->memory())},
+                               {"kind of the sums", kind},
+                               {"sequences of the sums", std::to_string(sequences)},
                                {"quantities of the sums", quantities == QuantitySet::all ? "all" : "core"},
                                {"skip_invalid", skip_invalid ? "true" : "false"}});
     };
-    const auto what = Fingerprint{}.add(sequences).add(static_cast<int>(quantities)).add(skip_invalid).value();
-    agree(world, "reduce", what, nullptr, std::cref(explain));
+    Fingerprint what;
+    what.add(static_cast<int>(backend->memory())).add(std::string_view(kind)).add(sequences);
+    what.add(static_cast<int>(quantities)).add(skip_invalid);
+    agree_or_abandon(world, "reduce", what.value(), std::move(failure), explain);
   }
 
   // The end of a step, the same on every rank.
@@ -62,7 +85,7 @@ Engine make_engine(Mesh& mesh, const VocabShard& shard, std::unique_ptr<Backend>
 
 Engine::Engine(Mesh& mesh, std::int64_t vocab_size) {
   const VocabShard shard = vocab_shard(vocab_size, mesh.vocab_part(), mesh.shape().vocab);
-  impl_ = std::make_unique<Impl>(Impl{&mesh, shard, make_host_backend(mesh.vocab(), shard)});
+  impl_ = std::make_unique<Impl>(Impl{&mesh, shard, make_host_backend(mesh, shard)});
 }
 Engine::Engine(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
 Engine::~Engine() = default;
@@ -80,6 +103,8 @@ RowRange Engine::owned_rows(std::int64_t rows) const noexcept {
 void Engine::plan(std::int64_t rows, const EvaluateOptions& options) {
   if (rows < 0) throw InvalidArgument("plan: a negative number of rows");
   validate_options(options);
+  // By the other schedule, which is automatic for fewer rows, they may need more room.
+  impl_->backend->reserve(exchange_plan(std::min(rows, most_gathered_rows(impl_->shard)), impl_->shard, options));
   impl_->backend->reserve(exchange_plan(rows, impl_->shard, options));
 }
 
@@ -91,24 +116,31 @@ void Engine::evaluate(const LogitsView& policy, const LogitsView& reference, con
   const Batch batch{policy, reference, inputs};
   const ExchangePlan plan = exchange_plan(policy.rows, impl_->shard, options);
   // Partials are this rank's own affair: a device forms them while the ranks agree about the exchange.
-  impl_->agree_on_batch("evaluate", batch, options, failure_of([&] {
+  const auto terms = [&] { return batch_terms(batch, options, impl_->shard, backend.memory()); };
+  impl_->agree_on_batch("evaluate", batch_fingerprint(batch, options, impl_->shard, backend.memory()), terms,
+                        failure_of([&] {
     validate_batch(batch, tokens.size(), impl_->shard, backend.memory(), stream);
     validate_options(options);
     backend.reserve(plan);
+    backend.begin_use(stream);
     backend.row_partials(batch, plan, summed_renyi_order(options), stream);
+    backend.end_use(stream);  // as far as it went, if the ranks do not agree
   }));
 
-  backend.exchange_partials(plan, stream);
-  backend.finish(inputs, plan, options, tokens, stream);
-  if (plan.by_rows && (options.gradient_follows || plan.second)) {
-    backend.share_normalizers(inputs, plan, tokens, stream);
-  }
-  if (plan.second) {
-    backend.second_stage(batch, plan, tokens, stream);
-    backend.exchange_second_stage(plan, stream);
-    backend.finish_second_stage(inputs, plan, tokens, stream);
-    if (plan.by_rows && options.gradient_follows) backend.share_mixtures(inputs, plan, tokens, stream);
-  }
+  impl_->or_abandon([&] {
+    backend.exchange_partials(plan, stream);
+    backend.finish(inputs, plan, options, tokens, stream);
+    if (plan.by_rows && (options.gradient_follows || plan.second)) {
+      backend.share_normalizers(inputs, plan, tokens, stream);
+    }
+    if (plan.second) {
+      backend.second_stage(batch, plan, tokens, stream);
+      backend.exchange_second_stage(plan, stream);
+      backend.finish_second_stage(inputs, plan, tokens, stream);
+      if (plan.by_rows && options.gradient_follows) backend.share_mixtures(inputs, plan, tokens, stream);
+    }
+    backend.end_use(stream);
+  });
 }
 
 void Engine::gradient(const LogitsView& policy, const LogitsView& reference, const RowInputs& inputs,
@@ -116,7 +148,9 @@ void Engine::gradient(const LogitsView& policy, const LogitsView& reference, con
                       StreamRef stream) {
   Backend& backend = *impl_->backend;
   const Batch batch{policy, reference, inputs};
-  impl_->agree_on_batch("gradient", batch, {}, failure_of([&] {
+  const auto terms = [&] { return gradient_terms(batch, scales, output, impl_->shard, backend.memory()); };
+  impl_->agree_on_batch("gradient", gradient_fingerprint(batch, scales, output, impl_->shard, backend.memory()), terms,
+                        failure_of([&] {
     validate_batch(batch, tokens.size(), impl_->shard, backend.memory(), stream);
     validate_gradient(batch, tokens, scales, output, impl_->shard, backend.memory());
   }));
@@ -125,25 +159,11 @@ void Engine::gradient(const LogitsView& policy, const LogitsView& reference, con
 
 void Engine::accumulate(std::span<const TokenStats> tokens, const RowInputs& inputs, StepSums& sums) {
   validate_inputs(inputs, tokens.size());
-  const RowRange rows = owned_rows(static_cast<std::int64_t>(tokens.size()));
-  for (std::int64_t row = rows.begin; row < rows.end; ++row) {
-    const auto i = static_cast<std::size_t>(row);
-    const bool has_sequence = !inputs.sequence.empty();
-    const std::int64_t sequence = has_sequence ? inputs.sequence[i] : -1;
-    const std::int64_t target = inputs.targets.empty() ? -1 : inputs.targets[i];
-    const RowStatus status = row_status(tokens[i], inputs.counts(row), has_sequence, sequence, sums.sequences());
-    if (status == RowStatus::counted) {
-      sums.add(tokens[i], sequence);
-    } else if (status == RowStatus::masked) {
-      sums.add_masked();
-    } else {
-      sums.add_invalid(invalid_row(tokens[i], status, row, target, sequence));
-    }
-  }
+  add_rows(tokens, inputs, owned_rows(static_cast<std::int64_t>(tokens.size())), sums);
 }
 
 StepStatistics Engine::reduce(const StepSums& sums, bool skip_invalid) {
-  impl_->agree_on_reduction(sums.sequences(), sums.quantities(), skip_invalid);
+  impl_->agree_on_reduction("StepSums", sums.sequences(), sums.quantities(), skip_invalid, nullptr);
   StepSums total = sums;
   std::vector<std::int64_t> words = total.sum_words();
   std::vector<std::uint64_t> maxima = total.max_words();
@@ -166,8 +186,12 @@ void Engine::accumulate(std::span<const TokenStats> tokens, const RowInputs& inp
 }
 
 StepStatistics Engine::reduce(DeviceStepSums& sums, bool skip_invalid, StreamRef stream) {
-  impl_->agree_on_reduction(sums.sequences(), sums.quantities(), skip_invalid);
-  const ReducedWords words = impl_->backend->reduce(sums, stream);
+  Backend& backend = *impl_->backend;
+  impl_->agree_on_reduction("DeviceStepSums", sums.sequences(), sums.quantities(), skip_invalid, failure_of([&] {
+    validate_stream(backend.memory(), stream);
+    backend.require_reducible(sums, stream);
+  }));
+  const ReducedWords words = impl_->or_abandon([&] { return backend.reduce(sums, stream); });
   StepSums total(sums.sequences(), sums.quantities());
   total.set_words(words.sums, words.maxima);
   return impl_->conclude(total, words.own_invalid, skip_invalid);

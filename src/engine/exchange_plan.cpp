@@ -15,12 +15,14 @@ RowRange block_of_rows(std::int64_t rows, int part, int parts) noexcept {
   return {std::min(rows, block * part), std::min(rows, block * (part + 1))};
 }
 
+std::int64_t most_gathered_rows(const VocabShard& shard) noexcept { return kGatherLimit / shard.parts; }
+
 ExchangePlan exchange_plan(std::int64_t rows, const VocabShard& shard, const EvaluateOptions& options) {
   ExchangePlan plan;
   plan.rows = rows;
   plan.parts = shard.parts;
   plan.by_rows = plan.parts > 1 && (options.schedule == Schedule::by_rows ||
-                                    (options.schedule == Schedule::automatic && rows * plan.parts > kGatherLimit));
+                                    (options.schedule == Schedule::automatic && rows > most_gathered_rows(shard)));
   plan.second = options.quantities == QuantitySet::all;
   plan.extended = plan.second || options.renyi_alpha.value_or(1.0) != 1.0;
   plan.block = plan.by_rows ? (rows + plan.parts - 1) / plan.parts : rows;

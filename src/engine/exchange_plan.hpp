@@ -21,6 +21,9 @@ struct ExchangePlan {
 /// Chooses the schedule of a batch.
 ExchangePlan exchange_plan(std::int64_t rows, const VocabShard& shard, const EvaluateOptions& options);
 
+/// The most rows that travel by gather where the schedule is automatic.
+std::int64_t most_gathered_rows(const VocabShard& shard) noexcept;
+
 /// Block `part` of `parts` equal blocks of ceil(rows / parts) rows; the last ones may be short or empty.
 RowRange block_of_rows(std::int64_t rows, int part, int parts) noexcept;
 

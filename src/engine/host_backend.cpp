@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "core/kernels.hpp"
+#include "engine/add_rows.hpp"
 #include "engine/backend.hpp"
 #include "engine/shared_normalizer.hpp"
 #include "engine/vocab_exchange.hpp"
@@ -10,13 +11,22 @@
 namespace klmesh {
 namespace {
 
-[[noreturn]] void refuse_device_sums() {
-  throw InvalidArgument("an engine of the host adds to StepSums, not to sums in device memory");
-}
+/// What a host engine keeps of DeviceStepSums.
+struct HostStepSums final : DeviceStepSums::Storage {
+  HostStepSums(std::int64_t sequences, QuantitySet quantities) : sums(sequences, quantities) {}
+
+  static StepSums& of(DeviceStepSums& all) {
+    auto* const mine = dynamic_cast<HostStepSums*>(&all.storage());
+    if (mine == nullptr) throw InvalidArgument("the sums belong to another back end");
+    return mine->sums;
+  }
+
+  StepSums sums;
+};
 
 class HostBackend final : public Backend {
  public:
-  HostBackend(Communicator& vocab, const VocabShard& shard) : shard_(shard), exchange_(vocab) {}
+  HostBackend(Mesh& mesh, const VocabShard& shard) : mesh_(&mesh), shard_(shard), exchange_(mesh.vocab()) {}
 
   Memory memory() const noexcept override { return Memory::host; }
 
@@ -95,12 +105,27 @@ class HostBackend final : public Backend {
     cpu::gradient(batch.policy, batch.reference, shard_, batch.inputs, tokens, scales, output);
   }
 
-  DeviceStepSums make_sums(std::int64_t, QuantitySet) override { refuse_device_sums(); }
-  void clear(DeviceStepSums&, StreamRef) override { refuse_device_sums(); }
-  void accumulate(std::span<const TokenStats>, const RowInputs&, RowRange, DeviceStepSums&, StreamRef) override {
-    refuse_device_sums();
+  void require_reducible(DeviceStepSums& sums, StreamRef) override { static_cast<void>(HostStepSums::of(sums)); }
+
+  DeviceStepSums make_sums(std::int64_t sequences, QuantitySet quantities) override {
+    return {std::make_unique<HostStepSums>(sequences, quantities), sequences, quantities};
   }
-  ReducedWords reduce(DeviceStepSums&, StreamRef) override { refuse_device_sums(); }
+
+  void clear(DeviceStepSums& sums, StreamRef) override {
+    HostStepSums::of(sums) = StepSums(sums.sequences(), sums.quantities());
+  }
+
+  void accumulate(std::span<const TokenStats> tokens, const RowInputs& inputs, RowRange rows, DeviceStepSums& sums,
+                  StreamRef) override {
+    add_rows(tokens, inputs, rows, HostStepSums::of(sums));
+  }
+
+  ReducedWords reduce(DeviceStepSums& sums, StreamRef) override {
+    StepSums total = HostStepSums::of(sums);
+    ReducedWords words{total.sum_words(), total.max_words(), total.invalid_rows() > 0 ? total.first_invalid() : InvalidRow{}};
+    mesh_->world().all_reduce(words.sums, words.maxima);
+    return words;
+  }
 
  private:
   // What the merged partials of a row say.
@@ -114,6 +139,7 @@ class HostBackend final : public Backend {
     return token;
   }
 
+  Mesh* mesh_;
   VocabShard shard_;
   VocabExchange exchange_;
   std::vector<RowPartial> core_;            // (rows) this shard's
@@ -124,8 +150,8 @@ class HostBackend final : public Backend {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_host_backend(Communicator& vocab, const VocabShard& shard) {
-  return std::make_unique<HostBackend>(vocab, shard);
+std::unique_ptr<Backend> make_host_backend(Mesh& mesh, const VocabShard& shard) {
+  return std::make_unique<HostBackend>(mesh, shard);
 }
 
 }  // namespace klmesh

@@ -4,12 +4,17 @@
 #include <string>
 #include <vector>
 
+#include "core/row_status.hpp"
 #include "klmesh/error.hpp"
 
 namespace klmesh {
 namespace {
 
 std::string describe(const InvalidRow& row) {
+  if ((row.flags & kInputsDiffer) != 0) {
+    return "evaluate: targets, mask or sequence ids of these rows differ between ranks 0 and " + std::to_string(row.column) +
+           " of the vocabulary group";
+  }
   const bool policy = (row.flags & kInvalidPolicy) != 0;
   const bool reference = (row.flags & kInvalidReference) != 0;
   const std::string side = policy && reference ? "policy and reference" : policy ? "policy" : "reference";

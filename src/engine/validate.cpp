@@ -45,12 +45,6 @@ void validate_view(const LogitsView& view, const VocabShard& shard, Backend::Mem
   require(view.data != nullptr || view.rows == 0 || shard.columns() == 0, side + " logits: null data");
 }
 
-void validate_stream(Backend::Memory memory, StreamRef stream) {
-  const bool on_host = memory == Backend::Memory::host;
-  require(stream.is_host() == on_host, on_host ? "the CPU back end takes host_stream"
-                                               : "the GPU back end takes a stream of its device, not host_stream");
-}
-
 // What a weight needs of the row that it is given to.
 void validate_weights(const RowInputs& inputs, std::span<const TokenStats> tokens, const RowScales& scales) {
   for (std::size_t row = 0; row < tokens.size(); ++row) {
@@ -69,6 +63,12 @@ void validate_weights(const RowInputs& inputs, std::span<const TokenStats> token
 }
 
 }  // namespace
+
+void validate_stream(Backend::Memory memory, StreamRef stream) {
+  const bool on_host = memory == Backend::Memory::host;
+  require(stream.is_host() == on_host, on_host ? "the CPU back end takes host_stream"
+                                               : "the GPU back end takes a stream of its device, not host_stream");
+}
 
 void validate_batch(const Batch& batch, std::size_t tokens, const VocabShard& shard, Backend::Memory memory,
                     StreamRef stream) {
@@ -132,6 +132,15 @@ std::uint64_t batch_fingerprint(const Batch& batch, const EvaluateOptions& optio
   for (const std::int64_t target : inputs.targets) f.add(target);
   for (const std::uint8_t flag : inputs.mask) f.add(flag);
   for (const std::int64_t id : inputs.sequence) f.add(id);
+  return f.value();
+}
+
+std::uint64_t gradient_fingerprint(const Batch& batch, const RowScales& scales, const GradientView& output,
+                                   const VocabShard& shard, Backend::Memory memory) {
+  Fingerprint f;
+  f.add(batch_fingerprint(batch, {}, shard, memory)).add(static_cast<int>(output.dtype)).add(output.accumulate);
+  f.add(scales.kl_reverse.empty()).add(scales.kl_forward.empty()).add(scales.logp_policy.empty());
+  f.add(scales.entropy_policy.empty()).add(scales.jensen_shannon.empty());
   return f.value();
 }
 

@@ -14,6 +14,9 @@
 
 namespace klmesh {
 
+/// @throws InvalidArgument unless `stream` is one of the kind of device that has this memory
+void validate_stream(Backend::Memory memory, StreamRef stream);
+
 /// What lies in the device's memory is not looked at: its numbers are judged row by row, on the device.
 /// @throws InvalidArgument naming the argument
 void validate_batch(const Batch& batch, std::size_t tokens, const VocabShard& shard, Backend::Memory memory,
@@ -37,5 +40,9 @@ double summed_renyi_order(const EvaluateOptions& options);
 /// mask and sequence ids.
 std::uint64_t batch_fingerprint(const Batch& batch, const EvaluateOptions& options, const VocabShard& shard,
                                 Backend::Memory memory);
+
+/// The same for gradient(): also which scales are given, and how the output is written.
+std::uint64_t gradient_fingerprint(const Batch& batch, const RowScales& scales, const GradientView& output,
+                                   const VocabShard& shard, Backend::Memory memory);
 
 }  // namespace klmesh

@@ -3,22 +3,20 @@
 
 #include <chrono>
 
+#include "engine/backend_choice.hpp"
 #include "eval/chunk_evaluator.hpp"
 #include "klmesh/mesh.hpp"
+#include "klmesh/operation_log.hpp"
 #include "klmesh/placement.hpp"
 
 namespace klmesh::eval {
 
-enum class BackendChoice {
-  automatic,  ///< GPUs if every rank can have its own, else the host
-  cpu,
-  cuda,
-};
+using klmesh::BackendChoice;
 
 /// The same on every rank. Collective over the world of the mesh, which must outlive what is returned.
-/// @param place, deadline as device_backend() takes them
+/// @param place, deadline, log as device_backend() takes them
 /// @throws BackendUnavailable on every rank, naming the option, if `cuda` cannot be had; as device_backend() does
 EvalBackend choose_backend(Mesh& mesh, BackendChoice choice, NodePlacement place,
-                           std::chrono::duration<double> deadline);
+                           std::chrono::duration<double> deadline, OperationLog* log);
 
 }  // namespace klmesh::eval

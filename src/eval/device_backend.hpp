@@ -7,6 +7,7 @@
 
 #include "eval/chunk_evaluator.hpp"
 #include "klmesh/mesh.hpp"
+#include "klmesh/operation_log.hpp"
 #include "klmesh/placement.hpp"
 
 namespace klmesh::eval {
@@ -20,8 +21,10 @@ std::vector<std::string> describe_devices();
 /// Takes a GPU for every rank and connects them. Collective over the world of the mesh, which must outlive it.
 /// @param place    this rank among those of its node: see node_placement()
 /// @param deadline seconds that any wait may last
+/// @param log      told what is waited for; may be null, else must outlive what is returned
 /// @throws BackendUnavailable on every rank, if the build has no CUDA, a rank sees no GPU, or two would share one
 /// @throws CudaError, NcclError if a GPU cannot be set up
-EvalBackend device_backend(Mesh& mesh, NodePlacement place, std::chrono::duration<double> deadline);
+EvalBackend device_backend(Mesh& mesh, NodePlacement place, std::chrono::duration<double> deadline,
+                           OperationLog* log);
 
 }  // namespace klmesh::eval

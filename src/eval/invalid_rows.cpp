@@ -2,16 +2,18 @@
 
 #include <fmt/format.h>
 
+#include "core/row_status.hpp"
 #include "klmesh/error.hpp"
 
 namespace klmesh::eval {
 namespace {
 
-// The rank that holds a row and, if one column is to blame, that column.
+// The rank that holds a row and, if one column is to blame, that column; of inputs that differ, the first that has others.
 int rank_of(const Mesh& mesh, const io::LogitsFile& file, const InvalidRow& row) {
   const MeshShape shape = mesh.shape();
   const std::int64_t each = (file.rows() + shape.batch - 1) / shape.batch;
   const int batch_part = static_cast<int>(row.row / each);
+  if ((row.flags & kInputsDiffer) != 0) return batch_part * shape.vocab + row.column;
   int vocab_part = 0;
   while (row.column >= 0 && vocab_part + 1 < shape.vocab &&
          !vocab_shard(file.vocab_size(), vocab_part, shape.vocab).contains(row.column)) {
@@ -29,6 +31,9 @@ std::string describe(const io::LogitsFile& file, const InvalidRow& row) {
   }
   if ((row.flags & kPolicyHasMass) == 0) return fmt::format("policy_logits: row {}: no finite entry", row.row);
   if ((row.flags & kReferenceHasMass) == 0) return fmt::format("reference_logits: row {}: no finite entry", row.row);
+  if ((row.flags & kInputsDiffer) != 0) {
+    return fmt::format("row {}: ranks that share its vocabulary were given different targets or masks", row.row);
+  }
   if ((row.flags & kTargetOutOfRange) != 0) {
     return fmt::format("targets: row {}: {} is not in [0, {})", row.row, file.target_text(row.row), file.vocab_size());
   }

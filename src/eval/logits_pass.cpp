@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "comm/agreement.hpp"
+#include "core/row_status.hpp"
 
 namespace klmesh::eval {
 namespace {
@@ -73,11 +74,13 @@ void collect(std::span<const TokenStats> tokens, const RowInputs& inputs, RowRan
   for (std::int64_t row = owned.begin; row < owned.end; ++row) {
     const auto i = static_cast<std::size_t>(row);
     const TokenStats& token = tokens[i];
-    if (!inputs.counts(row)) {
+    // Sequence ids are dense already: none is out of range.
+    const RowStatus status = row_status(token, inputs.counts(row), false, -1, 0);
+    if (status == RowStatus::masked) {
       ++table.masked;
-    } else if (token.invalid_logits() || token.invalid_target()) {
-      const InvalidRow invalid{first_row + row, token.invalid_column, token.flags,
-                               inputs.targets.empty() ? -1 : inputs.targets[i]};
+    } else if (status == RowStatus::invalid) {
+      const std::int64_t target = inputs.targets.empty() ? -1 : inputs.targets[i];
+      const InvalidRow invalid = invalid_row(token, status, first_row + row, target, -1);
       if (skip_invalid && !invalid.inputs_alone()) {
         ++table.invalid;
       } else if (!table.first_invalid) {

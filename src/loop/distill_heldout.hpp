@@ -4,7 +4,6 @@
 #include <cstdint>
 
 #include "klmesh/engine.hpp"
-#include "klmesh/mesh.hpp"
 #include "loop/distill_phase.hpp"
 #include "loop/policy.hpp"
 
@@ -19,8 +18,8 @@ struct DistillHeldout {
   double jensen_shannon = 0;  ///< nats a token
 };
 
-/// Collective over the world of the mesh; the same bits on every mesh of whole subtrees.
-DistillHeldout evaluate_student(Mesh& mesh, Engine& engine, const Policy& teacher, const Policy& student,
+/// Collective over the world of the mesh. Blocks; in the host's memory the same bits on every mesh of whole subtrees.
+DistillHeldout evaluate_student(Engine& engine, const Policy& teacher, const Policy& student,
                                 const DistillExamples& examples);
 
 }  // namespace klmesh::loop

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "klmesh/engine.hpp"
+#include "loop/buffer.hpp"
 #include "loop/distillation.hpp"
 
 namespace klmesh::loop {
@@ -27,28 +27,44 @@ struct DistillMeasure {
 
 class DistillLoss {
  public:
-  /// @param engine must outlive the loss
+  /// @param ops, engine must outlive the loss; an engine of this back end
   /// @throws InvalidArgument unless the temperature is finite and > 0, and the weight of the data within 0 and 1
-  DistillLoss(Engine& engine, const DistillObjective& objective);
+  DistillLoss(TensorOps& ops, Engine& engine, const DistillObjective& objective);
 
-  /// Measures a batch, and writes the gradient of the loss. Collective over the world.
+  /// Makes room for batches of up to `rows` rows of this rank; evaluate() then allocates nothing.
+  void reserve(std::int64_t rows);
+
+  /// Evaluates a batch, and writes the gradient of the loss. Enqueued. Collective over the vocabulary group.
   ///
   /// @param student, teacher (rows, >= shard columns) logits of this rank's rows, f32; padding may differ
   /// @param inputs     targets: the words that follow in the text, not samples of the student
   /// @param total_rows of all batch parts: what the loss is a mean over
   /// @param output     (rows, >= shard columns) f32, not the student's logits. Padding is not written
   /// Cost: engine evaluate() and gradient(); both twice if the temperature is not 1 and the data have weight.
+  void evaluate(const LogitsView& student, const LogitsView& teacher, const RowInputs& inputs, std::int64_t total_rows,
+                GradientView output);
+
+  /// What the batch of the last evaluate() says. Blocks. Collective over the world.
   /// @throws InvalidData on every rank if logits are invalid
-  DistillMeasure evaluate(const LogitsView& student, const LogitsView& teacher, const RowInputs& inputs,
-                          std::int64_t total_rows, GradientView output);
+  DistillMeasure measure();
 
  private:
-  StepStatistics measure(const LogitsView& student, const LogitsView& teacher, const RowInputs& inputs,
-                         QuantitySet quantities, std::vector<TokenStats>& tokens);
+  bool softens() const noexcept { return objective_.temperature != 1 && objective_.data_weight < 1; }
+  /// Weight of the divergence in the loss.
+  double weight() const noexcept {
+    return (1 - objective_.data_weight) * objective_.temperature * objective_.temperature;
+  }
+  void resize(std::int64_t rows);
+  void evaluate_side(const LogitsView& student, const LogitsView& teacher, const RowInputs& inputs,
+                     QuantitySet quantities, Buffer<TokenStats>& tokens, DeviceStepSums& sums);
 
+  TensorOps& ops_;
   Engine& engine_;
   DistillObjective objective_;
-  std::vector<TokenStats> tokens_, softened_tokens_;  // (rows)
+  QuantitySet needed_;                          // of the divergence
+  DeviceStepSums sums_, softened_sums_;
+  Buffer<TokenStats> tokens_, softened_tokens_;  // (rows)
+  Buffer<double> divergence_, logp_;             // (rows) weights in the gradient
 };
 
 }  // namespace klmesh::loop

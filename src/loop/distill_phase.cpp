@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <chrono>
 
-#include "loop/partition.hpp"
-
 namespace klmesh::loop {
 namespace {
 
@@ -17,54 +15,59 @@ void append_context(const Examples& examples, std::int64_t example, std::vector<
   contexts.insert(contexts.end(), context.begin(), context.end());
 }
 
-void forward(const Policy& policy, std::span<const std::int32_t> contexts, const RowRange& rows,
-             Activations& activations, std::vector<float>& logits) {
-  logits.resize(static_cast<std::size_t>(rows.size() * policy.head_columns()));
-  policy.forward(contexts, rows.begin, activations, logits);
-}
-
 }  // namespace
 
-Policy make_student(Mesh& mesh, const TrainConfig& config, std::int64_t vocab_size,
+Policy make_student(TensorOps& ops, const TrainConfig& config, std::int64_t vocab_size,
                     std::span<const float> log_unigram) {
-  return Policy(mesh, config.student, vocab_size, config.seed ^ kStudentSeed, log_unigram);
+  return Policy(ops, config.student, vocab_size, config.seed ^ kStudentSeed, log_unigram);
 }
 
-DistillPhase::DistillPhase(Mesh& mesh, Engine& engine, const Policy& teacher, Policy student,
-                           const DistillExamples& examples, Distillation kind, const TrainConfig& config)
-    : mesh_(mesh),
+DistillPhase::DistillPhase(Engine& engine, const Policy& teacher, Policy student, const DistillExamples& examples,
+                           Distillation kind, const TrainConfig& config)
+    : ops_(student.ops()),
       engine_(engine),
       teacher_(teacher),
       student_(std::move(student)),
       examples_(examples),
       config_(config),
-      loss_(engine, {kind, config.distill.temperature, config.distill.data_weight}),
-      optimizer_(config.adam, static_cast<std::int64_t>(student_.parameters().flat().size())),
+      batch_(std::min(config.distill.batch_tokens, examples.student.size())),
+      range_(part_of_rows(batch_, kRowTile, ops_.mesh().batch_part(), ops_.mesh().shape().batch)),
+      loss_(ops_, engine, {kind, config.distill.temperature, config.distill.data_weight}),
+      optimizer_(ops_, config.adam, student_.parameters().layout().size()),
       gradient_(student_.make_gradient()),
-      batches_(examples.student.size(), config.seed, RandomPurpose::distill_batches) {}
+      batches_(examples.student.size(), config.seed, RandomPurpose::distill_batches),
+      teacher_contexts_(ops_, "rows", range_.size() * examples.teacher.context),
+      student_contexts_(ops_, "rows", range_.size() * examples.student.context),
+      targets_(ops_, "rows", range_.size()),
+      teacher_activations_(ops_),
+      activations_(ops_),
+      teacher_logits_(ops_, "logits", range_.size() * teacher.head_columns()),
+      logits_(ops_, "logits", range_.size() * student_.head_columns()),
+      dlogits_(ops_, "logits", logits_.size()) {
+  loss_.reserve(range_.size());
+}
 
 StepRecord DistillPhase::step() {
   const auto start = std::chrono::steady_clock::now();
   const DistillConfig& distill = config_.distill;
-  const std::int64_t batch = std::min(distill.batch_tokens, examples_.student.size());
-  const RowRange range = part_of_rows(batch, kRowTile, mesh_.batch_part(), mesh_.shape().batch);
-  select_batch(step_ * batch + range.begin, range.size());
-  forward(teacher_, teacher_contexts_, range, teacher_activations_, teacher_logits_);
-  forward(student_, student_contexts_, range, activations_, logits_);
-  dlogits_.resize(logits_.size());
+  select_batch(step_ * batch_ + range_.begin);
+  teacher_.forward(teacher_contexts_.span(), range_.begin, teacher_activations_, teacher_logits_.span());
+  student_.forward(student_contexts_.span(), range_.begin, activations_, logits_.span());
 
-  const LogitsView student = logits_view(logits_.data(), range.size(), student_.head_columns());
-  const LogitsView teacher = logits_view(teacher_logits_.data(), range.size(), teacher_.head_columns());
-  const RowInputs inputs{.targets = targets_, .mask = {}, .sequence = {}};
-  if (logits_sink_) logits_sink_(step_ + 1, {batch, range.begin, student, teacher, inputs, false});
-  DistillMeasure measured =
-      loss_.evaluate(student, teacher, inputs, batch, gradient_view(dlogits_.data(), student.rows, student.columns));
+  const LogitsView student = logits_view(logits_.span().data(), range_.size(), student_.head_columns());
+  const LogitsView teacher = logits_view(teacher_logits_.span().data(), range_.size(), teacher_.head_columns());
+  const RowInputs inputs{.targets = targets_.span(), .mask = {}, .sequence = {}};
+  if (logits_sink_) logits_sink_(step_ + 1, {batch_, range_.begin, student, teacher, inputs, false});
+  loss_.evaluate(student, teacher, inputs, batch_, gradient_view(dlogits_.span().data(), student.rows, student.columns));
   gradient_.clear();
-  student_.backward(activations_, dlogits_, gradient_);
-  student_.reduce(gradient_);
+  student_.backward(activations_, dlogits_.span(), gradient_);
+  gradient_.reduce();
   const double rate = cosine_decay(distill.learning_rate, distill.final_learning_rate, step_, distill.steps);
   optimizer_.step(student_.parameters().flat(), gradient_.words(), rate, distill.weight_decay);
 
+  // All is enqueued; from here on the host waits.
+  DistillMeasure measured = loss_.measure();
+  gradient_.check();
   StepRecord record;
   record.phase = Phase::distill;
   record.step = ++step_;
@@ -75,16 +78,19 @@ StepRecord DistillPhase::step() {
   return record;
 }
 
-// Examples first .. first + count - 1 of the endless sequence of shuffled epochs.
-void DistillPhase::select_batch(std::int64_t first, std::int64_t count) {
-  teacher_contexts_.clear();
-  student_contexts_.clear();
-  targets_.clear();
-  for (const std::int64_t example : batches_.select(first, count)) {
-    append_context(examples_.teacher, example, teacher_contexts_);
-    append_context(examples_.student, example, student_contexts_);
-    targets_.push_back(examples_.student.targets[static_cast<std::size_t>(example)]);
+// This rank's examples from `first` on, of the endless sequence of shuffled epochs.
+void DistillPhase::select_batch(std::int64_t first) {
+  host_teacher_contexts_.clear();
+  host_student_contexts_.clear();
+  host_targets_.clear();
+  for (const std::int64_t example : batches_.select(first, range_.size())) {
+    append_context(examples_.teacher, example, host_teacher_contexts_);
+    append_context(examples_.student, example, host_student_contexts_);
+    host_targets_.push_back(examples_.student.targets[static_cast<std::size_t>(example)]);
   }
+  teacher_contexts_.upload(CopyReason::batch, host_teacher_contexts_);
+  student_contexts_.upload(CopyReason::batch, host_student_contexts_);
+  targets_.upload(CopyReason::batch, host_targets_);
 }
 
 }  // namespace klmesh::loop

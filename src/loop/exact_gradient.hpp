@@ -6,9 +6,11 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "klmesh/communicator.hpp"
+#include "loop/fixed_point.hpp"
 
 namespace klmesh::loop {
 
@@ -18,39 +20,31 @@ struct TensorSize {
   std::int64_t size = 0;
 };
 
-/// Sums of floats, as int64 multiples of 2^-50. Each added value is rounded once, to the nearest multiple.
+/// @throws InvalidData naming the tensor: NaN, or a magnitude outside the limits of fixed_point.hpp
+[[noreturn]] void throw_invalid_gradient(std::string_view tensor);
+
+/// Sums of floats in the host's memory, as words of fixed_point.hpp. Each added value is rounded once.
 ///
 /// Nothing wraps silently: beside the words of each tensor travels a bound, the sum over all additions of the
 /// largest magnitude added. add() never throws, so that one rank's bad value can't keep it from an exchange;
 /// check() does.
 class ExactGradient {
  public:
-  static constexpr double kScale = 0x1p50;       ///< words per unit
-  static constexpr double kValueLimit = 0x1p11;  ///< magnitudes of added values must be below
-  static constexpr double kSumLimit = 0x1p13;    ///< bounds must be below: the words then can't have wrapped
-
   explicit ExactGradient(std::vector<TensorSize> tensors);
 
   /// Sets all sums to 0.
   void clear() noexcept;
 
-  /// Adds `values` to the elements from `offset` on. Cost: about 0.3 ns a value in cache.
+  /// Adds `values` to the elements from `offset` on.
   void add(int tensor, std::int64_t offset, std::span<const float> values);
   void add(int tensor, std::int64_t offset, double value);
 
-  /// Makes check() fail for this tensor, here and wherever the sums are merged.
+  /// Makes check() fail for this tensor, here and wherever the sums are exchanged.
   void invalidate(int tensor) noexcept;
   bool valid(int tensor) const noexcept;
 
-  /// Adds other sums of the same tensors.
-  void merge(const ExactGradient& other);
-
   /// Sums over the ranks of a group, in place: one exchange.
   void all_reduce(Communicator& group);
-
-  /// Lets all ranks of a group, whose sums may differ, know of each other's invalid tensors: one small
-  /// exchange.
-  void agree_on_validity(Communicator& group);
 
   /// @throws InvalidData naming the first tensor that met NaN or a magnitude outside the limits
   void check() const;
@@ -70,15 +64,12 @@ class ExactGradient {
  private:
   std::int64_t& bound(int tensor) noexcept { return words_[words_.size() - tensors_.size() + tensor]; }
   std::int64_t bound(int tensor) const noexcept { return words_[words_.size() - tensors_.size() + tensor]; }
-  void raise_bound(int tensor, double magnitude) noexcept;
+  FixedPointTensor view(int tensor) noexcept;
 
   std::vector<TensorSize> tensors_;
   std::vector<std::int64_t> offsets_;
   std::vector<std::int64_t>
       words_;  ///< sums of all tensors, then one bound per tensor: one exchange carries both
 };
-
-/// Adds round(values * 2^50) to `sums`. Returns the bits of the largest magnitude: NaN compares largest.
-std::uint32_t add_fixed_point(std::span<const float> values, std::int64_t* sums);
 
 }  // namespace klmesh::loop

@@ -1,6 +1,6 @@
 #include "loop/examples.hpp"
 
-#include "loop/sampler.hpp"
+#include "loop/context_words.hpp"
 
 namespace klmesh::loop {
 

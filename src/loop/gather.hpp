@@ -8,9 +8,7 @@
 
 namespace klmesh::loop {
 
-/// Completes `values`: each element is set on exactly one rank of `group`, and 0 on the others. The exchange adds
-/// the numbers' bit patterns as integers; with all other summands zero, nothing is rounded.
-void gather_owned(std::span<double> values, Communicator& group);
-void gather_owned(std::span<std::int64_t> values, Communicator& group);
+/// Completes `values`: each element is set on exactly one rank of `group`, and 0 on the others.
+inline void gather_owned(std::span<std::int64_t> values, Communicator& group) { group.all_reduce(values, {}); }
 
 }  // namespace klmesh::loop

@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "loop/partition.hpp"
+#include "loop/heldout_rows.hpp"
 
 namespace klmesh::loop {
 namespace {
@@ -39,42 +39,44 @@ class NextWords {
 
 }  // namespace
 
-HeldoutReport evaluate_heldout(Mesh& mesh, Engine& engine, const Policy& policy, const Examples& examples) {
-  constexpr std::int64_t kChunk = 2 * kRowTile;  // bounds the memory; any multiple of the tile gives the same bits
+HeldoutReport evaluate_heldout(Engine& engine, const Policy& policy, const Examples& examples) {
+  TensorOps& ops = policy.ops();
   const VocabShard& shard = policy.shard();
   const NextWords next_words(examples);
-  const RowRange range = part_of_rows(examples.size(), kRowTile, mesh.batch_part(), mesh.shape().batch);
-  Activations activations;
-  std::vector<float> logits;
+  const RowRange range = part_of_rows(examples.size(), kRowTile, ops.mesh().batch_part(), ops.mesh().shape().batch);
+  HeldoutRows reader(policy, examples);
   // In double: logs of counts rounded to float would part cross-entropy and loss in the eighth digit. Both sides of
   // evaluate() have one type, and floats are doubles exactly.
-  std::vector<double> policy_logits, data_logits;
-  std::vector<TokenStats> tokens;
-  StepSums sums;
-  for (std::int64_t first = range.begin; first < range.end; first += kChunk) {
-    const std::int64_t rows = std::min(kChunk, range.end - first);
-    const auto context = static_cast<std::size_t>(examples.context);
-    logits.resize(static_cast<std::size_t>(rows * policy.head_columns()));
-    data_logits.resize(static_cast<std::size_t>(rows * shard.columns()));
-    policy.forward(std::span(examples.contexts).subspan(static_cast<std::size_t>(first) * context,
-                                                        static_cast<std::size_t>(rows) * context),
-                   first, activations, logits);
-    policy_logits.assign(logits.begin(), logits.end());
+  std::vector<double> host_logits;
+  Buffer<double> policy_logits(ops, "logits", 0), data_logits(ops, "logits", 0);
+  Buffer<std::int64_t> targets(ops, "rows", 0);
+  Buffer<TokenStats> tokens(ops, "rows", 0);
+  DeviceStepSums sums = engine.make_device_sums();
+  engine.clear(sums, ops.stream());
+  engine.plan(std::min(kHeldoutChunk, range.size()), {});
+  for (std::int64_t first = range.begin; first < range.end; first += kHeldoutChunk) {
+    const std::int64_t rows = std::min(kHeldoutChunk, range.end - first);
+    reader.read(first, rows);
+    policy_logits.resize(rows * policy.head_columns());
+    ops.widen(reader.logits(), policy_logits.span());
+    host_logits.resize(static_cast<std::size_t>(rows * shard.columns()));
     for (std::int64_t row = 0; row < rows; ++row) {
       next_words.write_logits(first + row, shard,
-                              std::span(data_logits).subspan(static_cast<std::size_t>(row * shard.columns()),
+                              std::span(host_logits).subspan(static_cast<std::size_t>(row * shard.columns()),
                                                              static_cast<std::size_t>(shard.columns())));
     }
-    const RowInputs inputs{
-        .targets = std::span(examples.targets).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(rows)),
-        .mask = {},
-        .sequence = {}};
-    tokens.resize(static_cast<std::size_t>(rows));
-    engine.evaluate(logits_view(policy_logits.data(), rows, policy.head_columns()),
-                    logits_view(data_logits.data(), rows, shard.columns()), inputs, tokens, host_stream);
-    engine.accumulate(tokens, inputs, sums);
+    data_logits.resize(rows * shard.columns());
+    data_logits.upload(CopyReason::heldout, host_logits);
+    targets.resize(rows);
+    targets.upload(CopyReason::heldout, std::span(examples.targets).subspan(static_cast<std::size_t>(first),
+                                                                            static_cast<std::size_t>(rows)));
+    const RowInputs inputs{.targets = targets.span(), .mask = {}, .sequence = {}};
+    tokens.resize(rows);
+    engine.evaluate(logits_view(policy_logits.span().data(), rows, policy.head_columns()),
+                    logits_view(data_logits.span().data(), rows, shard.columns()), inputs, tokens.span(), ops.stream());
+    engine.accumulate(tokens.span(), inputs, sums, ops.stream());
   }
-  const StepStatistics s = engine.reduce(sums);
+  const StepStatistics s = engine.reduce(sums, false, ops.stream());
   HeldoutReport report;
   report.tokens = s.tokens;
   report.loss = -s[Quantity::logp_policy].mean;

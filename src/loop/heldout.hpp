@@ -4,7 +4,6 @@
 #include <cstdint>
 
 #include "klmesh/engine.hpp"
-#include "klmesh/mesh.hpp"
 #include "loop/examples.hpp"
 #include "loop/policy.hpp"
 
@@ -22,7 +21,7 @@ struct HeldoutReport {
   double kl_forward = 0;     ///< mean of KL[p || pi]
 };
 
-/// Collective over the world of the mesh. The reference rows are the log counts of next words, -inf elsewhere.
-HeldoutReport evaluate_heldout(Mesh& mesh, Engine& engine, const Policy& policy, const Examples& examples);
+/// Collective over the world of the mesh. Blocks. The reference rows are the log counts of next words, -inf elsewhere.
+HeldoutReport evaluate_heldout(Engine& engine, const Policy& policy, const Examples& examples);
 
 }  // namespace klmesh::loop

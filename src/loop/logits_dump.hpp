@@ -5,13 +5,13 @@
 #include <functional>
 
 #include "klmesh/logits.hpp"
-#include "klmesh/mesh.hpp"
 #include "klmesh/vocab_shard.hpp"
 #include "loop/step_record.hpp"
+#include "loop/tensor_ops.hpp"
 
 namespace klmesh::loop {
 
-/// One step's logits, this rank's part.
+/// One step's logits, this rank's part, in the memory of a back end.
 struct StepLogits {
   std::int64_t total_rows = 0;  ///< of all batch parts
   std::int64_t first_row = 0;   ///< global index of this part's first row
@@ -29,9 +29,9 @@ struct LogitsDumpRequest {
   std::int64_t step = 1;
 };
 
-/// Gathers the step's logits and writes `path`. Rank 0 writes. Collective over the world.
+/// Gathers the step's logits and writes `path`. Rank 0 writes. Collective over the world. Blocks.
 /// Cost: twice total_rows x vocabulary x 4 bytes in memory on every rank: for small steps.
 /// @throws IoError on every rank, naming the path
-void dump_logits(Mesh& mesh, const VocabShard& shard, const StepLogits& logits, const std::filesystem::path& path);
+void dump_logits(TensorOps& ops, const VocabShard& shard, const StepLogits& logits, const std::filesystem::path& path);
 
 }  // namespace klmesh::loop

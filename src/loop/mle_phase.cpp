@@ -3,50 +3,56 @@
 #include <algorithm>
 #include <chrono>
 
-#include "loop/partition.hpp"
-
 namespace klmesh::loop {
 
-MlePhase::MlePhase(Mesh& mesh, Engine& engine, Policy& policy, const Examples& examples, const TrainConfig& config)
-    : mesh_(mesh),
+MlePhase::MlePhase(Engine& engine, Policy& policy, const Examples& examples, const TrainConfig& config)
+    : ops_(policy.ops()),
       engine_(engine),
       policy_(policy),
       examples_(examples),
       config_(config),
-      optimizer_(config.adam, static_cast<std::int64_t>(policy.parameters().flat().size())),
+      batch_(std::min(config.mle.batch_tokens, examples.size())),
+      range_(part_of_rows(batch_, kRowTile, ops_.mesh().batch_part(), ops_.mesh().shape().batch)),
+      optimizer_(ops_, config.adam, policy.parameters().layout().size()),
       gradient_(policy.make_gradient()),
-      batches_(examples.size(), config.seed, RandomPurpose::mle_batches) {}
+      sums_(engine.make_device_sums()),
+      batches_(examples.size(), config.seed, RandomPurpose::mle_batches),
+      contexts_(ops_, "rows", range_.size() * examples.context),
+      targets_(ops_, "rows", range_.size()),
+      ascend_logp_(ops_, "rows", range_.size()),
+      activations_(ops_),
+      logits_(ops_, "logits", range_.size() * policy.head_columns()),
+      tokens_(ops_, "rows", range_.size()) {
+  engine.plan(range_.size(), {});
+  ascend_logp_.fill(-1.0 / static_cast<double>(batch_));
+}
 
 StepRecord MlePhase::step() {
   const auto start = std::chrono::steady_clock::now();
-  const std::int64_t batch = std::min(config_.mle.batch_tokens, examples_.size());
-  const RowRange range = part_of_rows(batch, kRowTile, mesh_.batch_part(), mesh_.shape().batch);
-  select_batch(step_ * batch + range.begin, range.size());
-
-  logits_.resize(static_cast<std::size_t>(range.size() * policy_.head_columns()));
-  policy_.forward(contexts_, range.begin, activations_, logits_);
+  select_batch(step_ * batch_ + range_.begin);
+  policy_.forward(contexts_.span(), range_.begin, activations_, logits_.span());
 
   // There is no reference yet: the policy stands in for it, and only its own quantities are used.
-  const LogitsView view = logits_view(logits_.data(), range.size(), policy_.head_columns());
-  const RowInputs inputs{.targets = targets_, .mask = {}, .sequence = {}};
-  tokens_.resize(static_cast<std::size_t>(range.size()));
-  if (logits_sink_) logits_sink_(step_ + 1, {batch, range.begin, view, view, inputs, false});
-  engine_.evaluate(view, view, inputs, tokens_, host_stream);
-  StepSums sums;
-  engine_.accumulate(tokens_, inputs, sums);
-  StepRecord record;
-  record.statistics = engine_.reduce(sums);
+  const LogitsView view = logits_view(logits_.span().data(), range_.size(), policy_.head_columns());
+  const RowInputs inputs{.targets = targets_.span(), .mask = {}, .sequence = {}};
+  if (logits_sink_) logits_sink_(step_ + 1, {batch_, range_.begin, view, view, inputs, false});
+  engine_.evaluate(view, view, inputs, tokens_.span(), ops_.stream());
+  engine_.clear(sums_, ops_.stream());
+  engine_.accumulate(tokens_.span(), inputs, sums_, ops_.stream());
 
-  const std::vector<double> ascend_logp(tokens_.size(), -1.0 / static_cast<double>(batch));
-  engine_.gradient(view, view, inputs, tokens_,
-                   {.kl_reverse = {}, .kl_forward = {}, .logp_policy = ascend_logp, .entropy_policy = {}},
-                   gradient_view(logits_.data(), view.rows, view.columns), host_stream);
+  engine_.gradient(view, view, inputs, tokens_.span(),
+                   {.kl_reverse = {}, .kl_forward = {}, .logp_policy = ascend_logp_.span(), .entropy_policy = {}},
+                   gradient_view(logits_.span().data(), view.rows, view.columns), ops_.stream());
   gradient_.clear();
-  policy_.backward(activations_, logits_, gradient_);
-  policy_.reduce(gradient_);
+  policy_.backward(activations_, logits_.span(), gradient_);
+  gradient_.reduce();
   const double rate = cosine_decay(config_.mle.learning_rate, config_.mle.final_learning_rate, step_, config_.mle.steps);
   optimizer_.step(policy_.parameters().flat(), gradient_.words(), rate, config_.mle.weight_decay);
 
+  // All is enqueued; from here on the host waits.
+  StepRecord record;
+  record.statistics = engine_.reduce(sums_, false, ops_.stream());
+  gradient_.check();
   record.phase = Phase::mle;
   record.step = ++step_;
   record.loss = -(*record.statistics)[Quantity::logp_policy].mean;
@@ -55,14 +61,16 @@ StepRecord MlePhase::step() {
   return record;
 }
 
-void MlePhase::select_batch(std::int64_t first, std::int64_t count) {
-  contexts_.clear();
-  targets_.clear();
-  for (const std::int64_t example : batches_.select(first, count)) {
+void MlePhase::select_batch(std::int64_t first) {
+  host_contexts_.clear();
+  host_targets_.clear();
+  for (const std::int64_t example : batches_.select(first, range_.size())) {
     const auto context = examples_.context_of(example);
-    contexts_.insert(contexts_.end(), context.begin(), context.end());
-    targets_.push_back(examples_.targets[static_cast<std::size_t>(example)]);
+    host_contexts_.insert(host_contexts_.end(), context.begin(), context.end());
+    host_targets_.push_back(examples_.targets[static_cast<std::size_t>(example)]);
   }
+  contexts_.upload(CopyReason::batch, host_contexts_);
+  targets_.upload(CopyReason::batch, host_targets_);
 }
 
 }  // namespace klmesh::loop

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -21,40 +20,30 @@ bool is_word(std::int32_t token) { return token >= Vocabulary::special_tokens; }
 /// log(1 + e^x), without overflow.
 double softplus(double x) { return std::fmax(x, 0.0) + std::log1p(std::exp(-std::fabs(x))); }
 
-std::size_t checked_size(std::int64_t vocab_size) {
+std::int64_t checked_size(std::int64_t vocab_size) {
   if (vocab_size < 1) throw InvalidArgument("reward model: the vocabulary is empty");
-  return static_cast<std::size_t>(vocab_size);
+  return vocab_size;
 }
 
 }  // namespace
 
-RewardModel::RewardModel(std::int64_t vocab_size, const RewardConfig& reward, const AdamConfig& adam)
-    : reward_(reward),
-      scores_(checked_size(vocab_size)),
+RewardModel::RewardModel(TensorOps& host, std::int64_t vocab_size, const RewardConfig& reward, const AdamConfig& adam)
+    : ops_(&host),
+      reward_(reward),
+      scores_(host, "reward scores", checked_size(vocab_size)),
       gradient_({{"reward scores", vocab_size}, {"reward loss", 1}}),
-      optimizer_(adam, vocab_size) {}
+      optimizer_(host, adam, vocab_size) {
+  if (host.memory() != TensorOps::Memory::host) throw InvalidArgument("reward model: not in the host's memory");
+}
 
-RewardModel::TextMean RewardModel::mean_of(std::span<const std::int32_t> tokens) const {
-  TextMean text;
-  double sum = 0;
-  const auto vocab_size = static_cast<std::int64_t>(scores_.size());
-  for (const std::int32_t token : tokens) {
-    if (token < 0 || token >= vocab_size) {
-      text.valid = false;
-      continue;
-    }
-    if (!is_word(token)) continue;
-    sum += static_cast<double>(scores_[token]);
-    ++text.words;
-  }
-  text.divisor = static_cast<double>(std::max(text.words, reward_.min_words));
-  text.mean = sum / text.divisor;
-  return text;
+TextReward RewardModel::reward_of(std::span<const std::int32_t> tokens) const noexcept {
+  return text_reward(scores().data(), scores_.size(), tokens.data(), static_cast<std::int64_t>(tokens.size()),
+                     reward_.min_words);
 }
 
 void RewardModel::add_pair(const PreferencePair& pair, double weight) {
-  const TextMean preferred = mean_of(pair.preferred);
-  const TextMean rejected = mean_of(pair.rejected);
+  const TextReward preferred = reward_of(pair.preferred);
+  const TextReward rejected = reward_of(pair.rejected);
   if (!preferred.valid || !rejected.valid) return gradient_.invalidate(kScores);
   const double margin = preferred.mean - rejected.mean;
   gradient_.add(kLoss, 0, weight * softplus(-margin));
@@ -76,14 +65,13 @@ double RewardModel::step(std::span<const PreferencePair> local_pairs, std::int64
   for (const PreferencePair& pair : local_pairs) add_pair(pair, 1.0 / static_cast<double>(total_pairs));
   gradient_.all_reduce(world);
   gradient_.check();
-  optimizer_.step(scores_, gradient_.words(kScores), reward_.learning_rate, reward_.weight_decay);
+  optimizer_.step(scores(), gradient_.words(kScores), reward_.learning_rate, reward_.weight_decay);
   return gradient_.read(kLoss, 0);
 }
 
 double RewardModel::score(std::span<const std::int32_t> tokens) const {
-  const TextMean text = mean_of(tokens);
-  if (!text.valid)
-    throw InvalidData(fmt::format("reward model: a word is outside 0..{}", scores_.size() - 1));
+  const TextReward text = reward_of(tokens);
+  if (!text.valid) throw InvalidData(fmt::format("reward model: a word is outside 0..{}", scores_.size() - 1));
   return text.mean;
 }
 

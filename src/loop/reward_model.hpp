@@ -3,12 +3,13 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "klmesh/communicator.hpp"
 #include "loop/adam.hpp"
+#include "loop/buffer.hpp"
 #include "loop/exact_gradient.hpp"
 #include "loop/preferences.hpp"
+#include "loop/text_reward.hpp"
 #include "loop/train_config.hpp"
 
 namespace klmesh::loop {
@@ -17,12 +18,14 @@ namespace klmesh::loop {
 /// P(a preferred to b) = 1 / (1 + exp(r(b) - r(a))).
 ///
 /// The mean makes rewards of short and long texts comparable; min_words keeps a text of one good word from being the
-/// best of all. The temperature is learnt too: it is the scale
-/// of the scores. Replicated on every rank. Source: Bradley and Terry, Biometrika 39, 1952.
+/// best of all. The temperature is learnt too: it is the scale of the scores. Replicated on every rank, and fitted in the
+/// host's memory: a step looks at a few hundred words. Source: Bradley and Terry, Biometrika 39, 1952.
 class RewardModel {
  public:
-  /// All scores 0. @throws InvalidArgument unless vocab_size >= 1
-  RewardModel(std::int64_t vocab_size, const RewardConfig& reward, const AdamConfig& adam);
+  /// All scores 0.
+  /// @param host a back end in the host's memory; must outlive this
+  /// @throws InvalidArgument unless vocab_size >= 1
+  RewardModel(TensorOps& host, std::int64_t vocab_size, const RewardConfig& reward, const AdamConfig& adam);
 
   /// One step of AdamW on the mean of -log P(preferred) over the pairs of a step. Collective over `world`.
   ///
@@ -40,23 +43,21 @@ class RewardModel {
   double accuracy(std::span<const PreferencePair> pairs) const;
 
   /// (vocab_size) score of each word; with the optimiser all there is to a checkpoint.
-  std::span<float> scores() noexcept { return scores_; }
-  std::span<const float> scores() const noexcept { return scores_; }
+  std::span<float> scores() noexcept { return scores_.span(); }
+  std::span<const float> scores() const noexcept { return scores_.span(); }
+  /// Shorter texts are averaged over as many words as this.
+  std::int64_t min_words() const noexcept { return reward_.min_words; }
+  TensorOps& ops() const noexcept { return *ops_; }
   Adam& optimizer() noexcept { return optimizer_; }
   const Adam& optimizer() const noexcept { return optimizer_; }
 
  private:
-  struct TextMean {
-    double mean = 0;
-    std::int64_t words = 0;
-    double divisor = 1;
-    bool valid = true;
-  };
-  TextMean mean_of(std::span<const std::int32_t> tokens) const;
+  TextReward reward_of(std::span<const std::int32_t> tokens) const noexcept;
   void add_pair(const PreferencePair& pair, double weight);
 
+  TensorOps* ops_;
   RewardConfig reward_;
-  std::vector<float> scores_;
+  Buffer<float> scores_;
   ExactGradient gradient_;
   Adam optimizer_;
 };

@@ -4,9 +4,8 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
-#include <utility>
 
-#include "loop/gather.hpp"
+#include "klmesh/error.hpp"
 
 namespace klmesh::loop {
 namespace {
@@ -27,13 +26,32 @@ Moments moments(const std::vector<double>& values) {
   return m;
 }
 
+SequenceShare share_of(const RlhfConfig& config, Mesh& mesh) {
+  const RowRange mine =
+      part_of_rows(config.sequences, sequence_unit(config.length), mesh.batch_part(), mesh.shape().batch);
+  return {config.sequences, mine.begin, mine.size(), config.length};
+}
+
+// sequence_terms() and policy_weights() read the statistics of every row on every rank: by_rows has those of owned rows.
+EvaluateOptions all_rows_everywhere() {
+  EvaluateOptions options;
+  options.schedule = Schedule::gather;
+  return options;
+}
+
+std::vector<std::int64_t> sequence_ids(const SequenceShare& share) {
+  std::vector<std::int64_t> ids;
+  for (std::int64_t row = 0; row < share.count * share.length; ++row) ids.push_back(share.first + row / share.length);
+  return ids;
+}
+
 }  // namespace
 
 std::int64_t sequence_unit(std::int64_t length) noexcept { return std::lcm(kRowTile, length) / length; }
 
-RlhfPhase::RlhfPhase(Mesh& mesh, Engine& engine, const Policy& reference, const RewardModel& reward_model,
-                     Penalty penalty, const TrainConfig& config, SequenceSource source)
-    : mesh_(mesh),
+RlhfPhase::RlhfPhase(Engine& engine, const Policy& reference, const RewardModel& reward_model, Penalty penalty,
+                     const TrainConfig& config, SequenceSource source)
+    : ops_(reference.ops()),
       engine_(engine),
       reference_(reference),
       reward_model_(reward_model),
@@ -41,118 +59,117 @@ RlhfPhase::RlhfPhase(Mesh& mesh, Engine& engine, const Policy& reference, const 
       config_(config),
       controller_(penalty, config.rlhf),
       source_(std::move(source)),
-      sequences_(part_of_rows(config.rlhf.sequences, sequence_unit(config.rlhf.length), mesh.batch_part(),
-                              mesh.shape().batch)),
+      share_(share_of(config.rlhf, ops_.mesh())),
+      rows_(share_.count * share_.length),
       policy_(reference),
-      optimizer_(config.adam, static_cast<std::int64_t>(policy_.parameters().flat().size())),
-      gradient_(policy_.make_gradient()) {}
+      optimizer_(ops_, config.adam, policy_.parameters().layout().size()),
+      gradient_(policy_.make_gradient()),
+      sums_(engine.make_device_sums(share_.total)),
+      batch_(ops_),
+      targets_(ops_, "rows", rows_),
+      sequence_ids_(ops_, "rows", sequence_ids(share_), CopyReason::start),
+      activations_(ops_),
+      reference_activations_(ops_),
+      logits_(ops_, "logits", rows_ * policy_.head_columns()),
+      reference_logits_(ops_, "logits", logits_.size()),
+      tokens_(ops_, "rows", rows_),
+      scores_(ops_, "reward scores", static_cast<std::int64_t>(reward_model.scores().size())),
+      terms_(ops_, "sequences", share_.total * (1 + 2 * share_.length)),
+      returns_(ops_, "sequences", share_.total * share_.length),
+      logp_weights_(ops_, "rows", rows_),
+      kl_weights_(ops_, "rows", rows_) {
+  engine.plan(rows_, all_rows_everywhere());
+}
 
 StepRecord RlhfPhase::step() {
   const auto start = std::chrono::steady_clock::now();
+  prepare();
   StepRecord record;
   record.phase = Phase::rlhf;
   record.step = step_ + 1;
-  batch_ = source_(policy_, {sequences_.begin, sequences_.size(), config_.rlhf.length, config_.seed,
-                             static_cast<std::uint32_t>(record.step)});
   record.beta = controller_.beta();
-  measure(record);
-  const std::vector<double> advantages = advantages_of_step(record);
-  const double kl = (*record.statistics)[Quantity::kl_reverse].mean;
-  if (goes_too_far(kl, config_.rlhf)) {
-    record.stop_limit = config_.rlhf.stop_kl;
-  } else {
-    update(advantages);
-  }
-  controller_.update(kl);
+  source_(policy_, {share_.first, share_.count, share_.length, config_.seed, static_cast<std::uint32_t>(record.step)},
+          batch_);
+  measure();
+  weigh_tokens();
+  // Only a limit makes the update depend on what the host reads; else all is enqueued before the host waits.
+  const bool limited = config_.rlhf.stop_kl > 0;
+  if (limited) read_into(record);
+  const bool stops = limited && goes_too_far((*record.statistics)[Quantity::kl_reverse].mean, config_.rlhf);
+  if (stops) record.stop_limit = config_.rlhf.stop_kl;
+  if (!stops) update();
+  if (!limited) read_into(record);
+  if (!stops) gradient_.check();
+  controller_.update((*record.statistics)[Quantity::kl_reverse].mean);
   ++step_;
   record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return record;
 }
 
-// Exact KL and estimators of the sampled tokens.
-void RlhfPhase::measure(StepRecord& record) {
-  const std::int64_t rows = sequences_.size() * config_.rlhf.length;
-  const std::int64_t columns = policy_.head_columns();
-  const std::int64_t first_row = sequences_.begin * config_.rlhf.length;
-  logits_.resize(static_cast<std::size_t>(rows * columns));
-  reference_logits_.resize(logits_.size());
-  policy_.forward(batch_.contexts, first_row, activations_, logits_);
-  reference_.forward(batch_.contexts, first_row, reference_activations_, reference_logits_);
-
-  targets_.assign(batch_.tokens.begin(), batch_.tokens.end());
-  sequence_ids_.resize(static_cast<std::size_t>(rows));
-  for (std::int64_t row = 0; row < rows; ++row) {
-    sequence_ids_[static_cast<std::size_t>(row)] = sequences_.begin + row / config_.rlhf.length;
-  }
-  tokens_.resize(static_cast<std::size_t>(rows));
-  const RowInputs inputs{.targets = targets_, .mask = batch_.mask, .sequence = sequence_ids_};
-  const LogitsView policy = logits_view(logits_.data(), rows, columns);
-  const LogitsView reference = logits_view(reference_logits_.data(), rows, columns);
-  if (logits_sink_) {
-    logits_sink_(record.step, {config_.rlhf.sequences * config_.rlhf.length, first_row, policy, reference, inputs, true});
-  }
-  engine_.evaluate(policy, reference, inputs, tokens_, host_stream);
-  StepSums sums(config_.rlhf.sequences);
-  engine_.accumulate(tokens_, inputs, sums);
-  record.statistics = engine_.reduce(sums);
-  record.tokens = record.statistics->tokens;
+// At the first step, not before: until then the reward model may be restored.
+void RlhfPhase::prepare() {
+  if (!std::exchange(prepared_, true)) scores_.upload(CopyReason::start, reward_model_.scores());
 }
 
-// Rewards and penalties of all sequences meet on every rank; the advantages come back for this rank's rows alone.
-std::vector<double> RlhfPhase::advantages_of_step(StepRecord& record) {
-  const auto length = static_cast<std::size_t>(config_.rlhf.length);
-  const auto all = static_cast<std::size_t>(config_.rlhf.sequences);
-  const auto first = static_cast<std::size_t>(sequences_.begin);
-  std::vector<double> rewards(all, 0.0), penalties(all * length, 0.0);
-  std::vector<std::int64_t> mask(all * length, 0);
-  for (std::size_t s = 0; s < static_cast<std::size_t>(sequences_.size()); ++s) {
-    rewards[first + s] = reward_model_.score(std::span(batch_.tokens).subspan(s * length, length));
-    for (std::size_t t = 0; t < length; ++t) {
-      const std::size_t local = s * length + t;
-      if (batch_.mask[local] == 0) continue;
-      mask[first * length + local] = 1;
-      penalties[first * length + local] = penalty_of(penalty_, tokens_[local]);
-    }
+// Exact KL and estimators of the sampled tokens.
+void RlhfPhase::measure() {
+  const std::int64_t first_row = share_.first * share_.length;
+  policy_.forward(batch_.contexts.span(), first_row, activations_, logits_.span());
+  reference_.forward(batch_.contexts.span(), first_row, reference_activations_, reference_logits_.span());
+  ops_.widen(batch_.tokens.span(), targets_.span());
+  if (logits_sink_) {
+    logits_sink_(step_ + 1, {share_.total * share_.length, first_row, policy_logits(), reference_logits(), inputs(), true});
   }
-  gather_owned(rewards, mesh_.batch());
-  gather_owned(penalties, mesh_.batch());
-  gather_owned(mask, mesh_.batch());
+  engine_.evaluate(policy_logits(), reference_logits(), inputs(), all_rows_everywhere(), tokens_.span(), ops_.stream());
+  engine_.clear(sums_, ops_.stream());
+  engine_.accumulate(tokens_.span(), inputs(), sums_, ops_.stream());
+}
 
+SequenceTerms RlhfPhase::terms() {
+  const auto total = static_cast<std::size_t>(share_.total);
+  const std::size_t tokens = total * static_cast<std::size_t>(share_.length);
+  const std::span<std::int64_t> words = terms_.span();
+  auto* const doubles = reinterpret_cast<double*>(words.data());
+  return {{doubles, total}, {doubles + total, tokens}, words.last(tokens)};
+}
+
+// Rewards and penalties of all sequences meet on every rank; each weighs its own tokens.
+void RlhfPhase::weigh_tokens() {
+  ops_.sequence_terms(penalty_, share_, {scores_.span(), reward_model_.min_words()}, batch_.tokens.span(),
+                      batch_.mask.span(), tokens_.span(), terms());
+  ops_.all_reduce(TensorOps::Group::batch, terms_.span(), {});
+  ops_.policy_weights(penalty_, controller_.beta(), share_, terms(), tokens_.span(), returns_.span(),
+                      logp_weights_.span(), kl_weights_.span());
+}
+
+void RlhfPhase::update() {
+  engine_.gradient(policy_logits(), reference_logits(), inputs(), tokens_.span(),
+                   {.kl_reverse = kl_weights_.span(),
+                    .kl_forward = {},
+                    .logp_policy = logp_weights_.span(),
+                    .entropy_policy = {}},
+                   gradient_view(logits_.span().data(), rows_, policy_.head_columns()), ops_.stream());
+  gradient_.clear();
+  policy_.backward(activations_, logits_.span(), gradient_);
+  gradient_.reduce();
+  optimizer_.step(policy_.parameters().flat(), gradient_.words(), config_.rlhf.learning_rate, 0.0);
+}
+
+// What the host has to know of the step. Blocks.
+void RlhfPhase::read_into(StepRecord& record) {
+  batch_.require_valid();
+  record.statistics = engine_.reduce(sums_, false, ops_.stream());
+  record.tokens = record.statistics->tokens;
+  std::vector<double> rewards(static_cast<std::size_t>(share_.total));
+  ops_.download(CopyReason::step_report, std::as_bytes(terms().rewards), std::as_writable_bytes(std::span(rewards)));
   const Moments reward = moments(rewards);
+  if (std::isnan(reward.mean)) throw InvalidData("reward model: a word is outside its vocabulary");
   record.reward_mean = reward.mean;
   record.reward_stddev = reward.stddev;
   // Minus the objective that the kind descends, with its exact KL: of a sequence, summed over positions.
   const Quantity divergence = penalty_ == Penalty::k3_loss ? Quantity::kl_forward : Quantity::kl_reverse;
-  const double kl = (*record.statistics)[divergence].sum / static_cast<double>(config_.rlhf.sequences);
+  const double kl = (*record.statistics)[divergence].sum / static_cast<double>(share_.total);
   record.loss = (penalty_ == Penalty::none ? 0.0 : record.beta * kl) - reward.mean;
-
-  const std::vector<std::uint8_t> mask_bytes(mask.begin(), mask.end());
-  const std::vector<double> global =
-      advantages(penalty_, record.beta,
-                 {config_.rlhf.sequences, config_.rlhf.length, rewards, penalties, mask_bytes});
-  const auto begin = global.begin() + static_cast<std::ptrdiff_t>(first * length);
-  return {begin, begin + static_cast<std::ptrdiff_t>(tokens_.size())};
-}
-
-void RlhfPhase::update(const std::vector<double>& advantages) {
-  std::vector<double> logp(tokens_.size()), kl(tokens_.size());
-  for (std::size_t row = 0; row < tokens_.size(); ++row) {
-    if (batch_.mask[row] == 0) continue;
-    const TokenWeights w =
-        token_weights(penalty_, controller_.beta(), config_.rlhf.sequences, advantages[row], tokens_[row]);
-    logp[row] = w.logp_policy;
-    kl[row] = w.kl_reverse;
-  }
-  const auto rows = static_cast<std::int64_t>(tokens_.size());
-  const std::int64_t columns = policy_.head_columns();
-  const RowInputs inputs{.targets = targets_, .mask = batch_.mask, .sequence = sequence_ids_};
-  engine_.gradient(logits_view(logits_.data(), rows, columns), logits_view(reference_logits_.data(), rows, columns),
-                   inputs, tokens_, {.kl_reverse = kl, .kl_forward = {}, .logp_policy = logp, .entropy_policy = {}},
-                   gradient_view(logits_.data(), rows, columns), host_stream);
-  gradient_.clear();
-  policy_.backward(activations_, logits_, gradient_);
-  policy_.reduce(gradient_);
-  optimizer_.step(policy_.parameters().flat(), gradient_.words(), config_.rlhf.learning_rate, 0.0);
 }
 
 }  // namespace klmesh::loop

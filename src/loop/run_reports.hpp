@@ -10,7 +10,7 @@
 namespace klmesh::loop {
 
 struct RunReports {
-  TrainingSummary summary;  ///< of phases and arms that are done; corpus and stopped are not kept
+  TrainingSummary summary;  ///< of phases and arms that are done; corpus, stopped and memory are not kept
   HeldoutReport heldout;    ///< the last evaluation of phase 1
   ArmProgress arm;          ///< of the arm of phase 3 that runs
   DistillReport student{};  ///< of the arm of phase 4 that runs

@@ -2,94 +2,73 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <array>
-
 #include "klmesh/error.hpp"
 #include "loop/vocabulary.hpp"
 
 namespace klmesh::loop {
 
-void fill_context(std::span<const std::int32_t> sequence, std::int64_t position,
-                  std::span<std::int32_t> context) {
-  const auto words = static_cast<std::int64_t>(context.size());
-  for (std::int64_t c = 0; c < words; ++c) {
-    const std::int64_t source = position - words + c;
-    context[c] = source < 0 ? Vocabulary::begin : sequence[source];
-  }
+SampleBatch::SampleBatch(TensorOps& ops)
+    : tokens(ops, "sequences", 0), mask(ops, "sequences", 0), contexts(ops, "sequences", 0), invalid(ops, "sequences", 1) {}
+
+void SampleBatch::start(const SampleRequest& request, std::int64_t words_of_context) {
+  step = request.step;
+  sequences = request.sequences;
+  length = request.length;
+  context = words_of_context;
+  tokens.resize(sequences * length);
+  tokens.fill(Vocabulary::end);
+  mask.resize(sequences * length);
+  mask.clear();
+  contexts.resize(sequences * length * context);
+  contexts.fill(Vocabulary::begin);
+  invalid.clear();
 }
 
-namespace {
-
-/// The contexts of one position of all sequences; a copy is kept beside the tokens.
-std::vector<std::int32_t> contexts_at(std::int64_t position, SampleBatch& batch) {
-  std::vector<std::int32_t> contexts(static_cast<std::size_t>(batch.sequences * batch.context));
-  for (std::int64_t s = 0; s < batch.sequences; ++s) {
-    const auto context = std::span(contexts).subspan(s * batch.context, batch.context);
-    fill_context(std::span(batch.tokens).subspan(s * batch.length, batch.length), position, context);
-    std::copy(context.begin(), context.end(),
-              batch.contexts.begin() + (s * batch.length + position) * batch.context);
-  }
-  return contexts;
+void SampleBatch::require_valid() const {
+  if (invalid.download(CopyReason::step_report).front() == 0) return;
+  throw InvalidData(fmt::format("sampling step {}: the policy's logits are NaN, +inf or all -inf", step));
 }
 
-/// Draws one token for every sequence that has not ended. Returns the number of rows without a valid logit.
-std::int64_t sample_position(const SampleRequest& request, std::int64_t position,
-                             std::span<const float> logits, const Policy& policy, Communicator& vocab,
-                             std::vector<std::uint8_t>& ended, SampleBatch& batch) {
-  const RandomStream stream{request.seed, RandomPurpose::sampling, request.step};
-  std::vector<GumbelMax> candidates(static_cast<std::size_t>(request.sequences));
-  for (std::int64_t s = 0; s < request.sequences; ++s) {
-    if (ended[s] != 0) continue;
-    const std::int64_t token = (request.first_sequence + s) * request.length + position;
-    candidates[s] =
-        gumbel_argmax(logits.subspan(s * policy.head_columns(), policy.shard().columns()), policy.shard(), stream,
-                      static_cast<std::uint64_t>(token));
-  }
-  merge_candidates(candidates, vocab);
-  std::int64_t invalid = 0;
-  for (std::int64_t s = 0; s < request.sequences; ++s) {
-    if (ended[s] != 0) continue;
-    if (candidates[s].column < 0) ++invalid;
-    const auto token =
-        candidates[s].column < 0 ? Vocabulary::end : static_cast<std::int32_t>(candidates[s].column);
-    batch.tokens[s * request.length + position] = token;
-    batch.mask[s * request.length + position] = 1;
-    ended[s] = token == Vocabulary::end ? 1 : 0;
-  }
-  return invalid;
-}
+Sampler::Sampler(TensorOps& ops)
+    : ops_(&ops),
+      activations_(ops),
+      ended_(ops, "sequences", 0),
+      position_contexts_(ops, "sequences", 0),
+      logits_(ops, "logits", 0),
+      candidates_(ops, "sequences", 0) {}
 
-}  // namespace
-
-SampleBatch sample_sequences(const Policy& policy, Mesh& mesh, const SampleRequest& request) {
+void Sampler::sample(const Policy& policy, const SampleRequest& request, SampleBatch& batch) {
   if (request.sequences < 0 || request.length < 0 || request.first_sequence < 0) {
-    throw InvalidArgument("sample_sequences: negative first sequence, number of sequences or length");
+    throw InvalidArgument("sampling: negative first sequence, number of sequences or length");
   }
-  SampleBatch batch{request.sequences, request.length, policy.model().context, {}, {}, {}};
-  const auto tokens = static_cast<std::size_t>(request.sequences * request.length);
-  batch.tokens.assign(tokens, Vocabulary::end);
-  batch.mask.assign(tokens, 0);
-  batch.contexts.assign(tokens * batch.context, Vocabulary::begin);
-
-  std::vector<std::uint8_t> ended(static_cast<std::size_t>(request.sequences), 0);
-  std::vector<float> logits(static_cast<std::size_t>(request.sequences * policy.head_columns()));
-  Activations activations;
-  std::int64_t invalid = 0;
-  for (std::int64_t position = 0; position < request.length; ++position) {
+  batch.start(request, policy.model().context);
+  ended_.resize(request.sequences);
+  ended_.clear();
+  position_contexts_.resize(request.sequences * batch.context);
+  logits_.resize(request.sequences * policy.head_columns());
+  candidates_.resize((ops_->mesh().vocab().size() + 1) * request.sequences);
+  const RandomStream random{request.seed, RandomPurpose::sampling, request.step};
+  const Matrix<const float> logits{logits_.span().data(), request.sequences, policy.head_columns(),
+                                   policy.head_columns()};
+  const SampleState state{batch.tokens.span(), batch.mask.span(), ended_.span(), batch.invalid.span(),
+                          candidates_.span()};
+  SamplePosition at{request.sequences, request.length, 0, request.first_sequence, batch.context};
+  for (; at.position < request.length; ++at.position) {
     // Rows sit where their sequence puts them, whoever computes them. Ended ones are computed too, and not
     // used.
-    const std::vector<std::int32_t> contexts = contexts_at(position, batch);
-    policy.forward(contexts, request.first_sequence, activations, logits);
-    invalid += sample_position(request, position, logits, policy, mesh.vocab(), ended, batch);
+    ops_->contexts_at(at, batch.tokens.span(), batch.contexts.span(), position_contexts_.span());
+    policy.forward(position_contexts_.span(), request.first_sequence, activations_, logits_.span());
+    ops_->draw_tokens(policy.shard(), random, at, logits, state);
   }
-  // The ranks of other rows must hear of it too, or they would wait in the next exchange.
-  std::array<std::uint64_t, 1> worst{static_cast<std::uint64_t>(invalid)};
-  mesh.world().all_reduce({}, worst);
-  if (worst[0] != 0) {
-    throw InvalidData(
-        fmt::format("sampling step {}: the policy's logits are NaN, +inf or all -inf", request.step));
-  }
+  // The ranks of other rows must hear of invalid ones too.
+  ops_->all_reduce(TensorOps::Group::world, {}, batch.invalid.span());
+}
+
+SampleBatch sample_sequences(const Policy& policy, const SampleRequest& request) {
+  SampleBatch batch(policy.ops());
+  Sampler sampler(policy.ops());  // lives until all is done: freeing its memory behind an exchange has no deadline
+  sampler.sample(policy, request, batch);
+  batch.require_valid();
   return batch;
 }
 

@@ -2,33 +2,12 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
-#include <vector>
 
-#include "core/gumbel.hpp"
-#include "klmesh/communicator.hpp"
-#include "klmesh/mesh.hpp"
-#include "klmesh/vocab_shard.hpp"
+#include "loop/buffer.hpp"
 #include "loop/policy.hpp"
 #include "loop/random.hpp"
 
 namespace klmesh::loop {
-
-using klmesh::gumbel_noise;
-using klmesh::GumbelMax;
-
-/// argmax over the shard of logit + gumbel_noise; of equal scores the lowest column. No communication.
-///
-/// Most logarithms are skipped, where a bound shows that a column can't win; the result is the one without
-/// skipping.
-/// @param logits (shard.columns()) one row
-/// Cost: about 1 ns a column.
-GumbelMax gumbel_argmax(std::span<const float> logits, const VocabShard& shard, const RandomStream& stream,
-                        std::uint64_t token_index);
-
-/// Merges candidates of all shards, row by row: one exchange of 16 bytes a row. Equal on all ranks
-/// afterwards.
-void merge_candidates(std::span<GumbelMax> candidates, Communicator& vocab);
 
 /// What to sample: this rank's part of a batch of sequences.
 struct SampleRequest {
@@ -39,28 +18,53 @@ struct SampleRequest {
   std::uint32_t step = 0;  ///< other steps draw other noise
 };
 
-/// Sampled sequences. Row of a token: sequence * length + position.
+/// Sampled sequences, in the memory of a back end. Row of a token: sequence * length + position.
 struct SampleBatch {
+  /// None yet. @param ops must outlive this
+  explicit SampleBatch(TensorOps& ops);
+
+  /// Makes room for a request: tokens are <eos>, mask 0, contexts <bos>, none invalid. Allocates if it was never as large.
+  void start(const SampleRequest& request, std::int64_t words_of_context);
+
+  /// Reads whether a token could not be drawn, on any rank. Blocks.
+  /// @throws InvalidData on every rank, if the policy's logits were NaN or +inf, or none was finite
+  void require_valid() const;
+
+  std::uint32_t step = 0;
   std::int64_t sequences = 0;
   std::int64_t length = 0;
-  std::int32_t context = 0;
-  std::vector<std::int32_t>
-      tokens;  ///< (sequences, length); <eos> ends a sequence; what follows is <eos>, mask 0
-  std::vector<std::uint8_t> mask;      ///< (sequences, length)
-  std::vector<std::int32_t> contexts;  ///< (sequences, length, context) what the model saw at each token
+  std::int64_t context = 0;
+  Buffer<std::int32_t> tokens;    ///< (sequences, length); <eos> ends a sequence; what follows is <eos>, mask 0
+  Buffer<std::uint8_t> mask;      ///< (sequences, length)
+  Buffer<std::int32_t> contexts;  ///< (sequences, length, context) what the model saw at each token
+  Buffer<std::uint64_t> invalid;  ///< (1) most rows of any rank that had no valid logit
 };
 
-/// Copies the `context.size()` words before `position` into `context`, oldest first; <bos> where there are
-/// none.
-void fill_context(std::span<const std::int32_t> sequence, std::int64_t position,
-                  std::span<std::int32_t> context);
+/// Samples sequences from policies of one back end; keeps what it works in.
+class Sampler {
+ public:
+  /// @param ops must outlive this
+  explicit Sampler(TensorOps& ops);
 
-/// Samples sequences from the policy. Collective over the world.
-///
-/// Noise is keyed by (seed, step, global sequence * length + position, column): the same tokens on every mesh
-/// of whole subtrees and for any split of the sequences. Cost: `length` forward passes of `sequences` rows,
-/// each with one further exchange of 16 bytes a row.
-/// @throws InvalidData on every rank, if the policy's logits are NaN or +inf, or none is finite
-SampleBatch sample_sequences(const Policy& policy, Mesh& mesh, const SampleRequest& request);
+  /// Collective over the world.
+  ///
+  /// Noise is keyed by (seed, step, global sequence * length + position, column): in the host's memory the same tokens on
+  /// every mesh of whole subtrees and for any split of the sequences. Nothing is thrown for invalid logits, before
+  /// SampleBatch::require_valid().
+  /// Cost: `length` forward passes of `sequences` rows, each with one further exchange of 16 bytes a row.
+  /// @throws InvalidArgument if a size is negative
+  void sample(const Policy& policy, const SampleRequest& request, SampleBatch& batch);
+
+ private:
+  TensorOps* ops_;
+  Activations activations_;
+  Buffer<std::uint8_t> ended_;             // (sequences)
+  Buffer<std::int32_t> position_contexts_; // (sequences, context)
+  Buffer<float> logits_;                   // (sequences, head columns)
+  Buffer<GumbelMax> candidates_;           // (vocabulary parts + 1, sequences)
+};
+
+/// The same in one call, valid on return. Blocks. @throws as both parts do
+SampleBatch sample_sequences(const Policy& policy, const SampleRequest& request);
 
 }  // namespace klmesh::loop

@@ -4,7 +4,6 @@
 #include <string>
 #include <vector>
 
-#include "klmesh/mesh.hpp"
 #include "loop/policy.hpp"
 #include "loop/train_config.hpp"
 #include "loop/vocabulary.hpp"
@@ -13,7 +12,6 @@ namespace klmesh::loop {
 
 /// Texts from `policy`, with noise that no training step uses; the same texts on every rank and mesh. Collective
 /// over the world.
-std::vector<std::string> sample_texts(const Policy& policy, Mesh& mesh, const Vocabulary& vocabulary,
-                                      const TrainConfig& config);
+std::vector<std::string> sample_texts(const Policy& policy, const Vocabulary& vocabulary, const TrainConfig& config);
 
 }  // namespace klmesh::loop

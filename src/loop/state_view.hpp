@@ -10,16 +10,18 @@
 #include "io/state_file.hpp"
 #include "klmesh/vocab_shard.hpp"
 #include "loop/adam.hpp"
-#include "loop/policy_parameters.hpp"
+#include "loop/policy.hpp"
 #include "loop/reward_model.hpp"
 
 namespace klmesh::loop {
 
-/// One array. Sharded: (rows of this rank's vocabulary shard, columns); else (1, columns), the same on every rank.
+/// One array, in the memory of a back end; files are the same whichever it is.
+/// Sharded: (rows of this rank's vocabulary shard, columns); else (1, columns), the same on every rank.
 struct StateTensor {
   std::string name;
   bool sharded = false;
   std::int64_t columns = 0;
+  TensorOps* ops = nullptr;   ///< whose memory the values are in
   std::span<float> values;
 };
 
@@ -30,11 +32,11 @@ struct StateView {
   std::vector<Adam*> optimizers;  ///< whose numbers of steps are kept
 
   /// Adds the parameters of a policy, and the moments of its optimiser unless that is null.
-  void add(const std::string& prefix, PolicyParameters& parameters, Adam* optimizer);
+  void add(const std::string& prefix, Policy& policy, Adam* optimizer);
   void add(RewardModel& model);
 
  private:
-  void add_policy_array(const std::string& prefix, const std::string& suffix, const PolicyParameters& layout,
+  void add_policy_array(const std::string& prefix, const std::string& suffix, TensorOps& ops, const PolicyLayout& layout,
                         std::span<float> flat);
 };
 
@@ -45,7 +47,7 @@ struct StateExtras {
 };
 
 /// The state file of one writer: the rows of its shard, and all that is replicated if `extras` is not null.
-/// Cost: the file twice in memory.
+/// Cost: the file twice in the host's memory; blocks for every array.
 std::vector<std::byte> state_image(const StateView& view, const StateExtras* extras);
 
 /// An open state file and the rows of sharded arrays that it holds.

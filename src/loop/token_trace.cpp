@@ -10,6 +10,7 @@
 
 #include "comm/agreement.hpp"
 #include "klmesh/error.hpp"
+#include "loop/context_words.hpp"
 #include "loop/gather.hpp"
 #include "loop/vocabulary.hpp"
 
@@ -82,8 +83,8 @@ void TokenDump::write(std::string_view arm, const SampleBatch& batch, const Samp
                       std::int64_t total) {
   const auto length = static_cast<std::size_t>(request.length);
   std::vector<std::int64_t> all(static_cast<std::size_t>(total) * length, 0);
-  std::copy(batch.tokens.begin(), batch.tokens.end(),
-            all.begin() + static_cast<std::ptrdiff_t>(request.first_sequence * request.length));
+  std::ranges::copy(batch.tokens.download(CopyReason::token_trace),
+                    all.begin() + static_cast<std::ptrdiff_t>(request.first_sequence * request.length));
   gather_owned(all, mesh_.batch());
   agree(mesh_.world(), "dump of tokens", 0, mesh_.world().rank() == 0 ? append(arm, request, all) : nullptr);
 }
@@ -154,13 +155,11 @@ const TokenReplay::Sequences& TokenReplay::find(std::string_view arm, const Samp
   return sequences;
 }
 
-SampleBatch TokenReplay::batch(std::string_view arm, const SampleRequest& request, std::int64_t total,
-                               std::int64_t context) const {
+void TokenReplay::serve(std::string_view arm, const SampleRequest& request, std::int64_t total, std::int64_t context,
+                        SampleBatch& batch) const {
   const Sequences& sequences = find(arm, request, total);
-  SampleBatch batch;
-  batch.sequences = request.sequences;
-  batch.length = request.length;
-  batch.context = static_cast<std::int32_t>(context);
+  std::vector<std::int32_t> tokens, contexts;
+  std::vector<std::uint8_t> mask;
   std::vector<std::int32_t> words(static_cast<std::size_t>(context));
   for (std::int64_t s = request.first_sequence; s < request.first_sequence + request.sequences; ++s) {
     const std::vector<std::int32_t>& sequence = sequences[static_cast<std::size_t>(s)];
@@ -168,13 +167,16 @@ SampleBatch TokenReplay::batch(std::string_view arm, const SampleRequest& reques
     for (std::int64_t t = 0; t < request.length; ++t) {
       const std::int32_t token = sequence[static_cast<std::size_t>(t)];
       fill_context(sequence, t, words);
-      batch.tokens.push_back(token);
-      batch.mask.push_back(ended ? 0 : 1);
-      batch.contexts.insert(batch.contexts.end(), words.begin(), words.end());
+      tokens.push_back(token);
+      mask.push_back(ended ? 0 : 1);
+      contexts.insert(contexts.end(), words.begin(), words.end());
       ended = ended || token == Vocabulary::end;
     }
   }
-  return batch;
+  batch.start(request, context);
+  batch.tokens.upload(CopyReason::token_trace, tokens);
+  batch.mask.upload(CopyReason::token_trace, mask);
+  batch.contexts.upload(CopyReason::token_trace, contexts);
 }
 
 }  // namespace klmesh::loop

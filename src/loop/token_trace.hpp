@@ -30,7 +30,7 @@ class TokenDump {
   /// @throws InvalidData on every rank, naming path and line, and leaves it as it is, if the file to go on with is no dump
   TokenDump(std::filesystem::path path, Mesh& mesh, const Keep& keep = nullptr);
 
-  /// Collective over the world. @param total sequences of all ranks
+  /// Collective over the world. Blocks. @param total sequences of all ranks
   /// @throws IoError on every rank, naming the path
   void write(std::string_view arm, const SampleBatch& batch, const SampleRequest& request, std::int64_t total);
 
@@ -48,9 +48,10 @@ class TokenReplay {
   /// Every rank reads the file. @throws InputNotFound; InvalidData naming file and line
   TokenReplay(const std::filesystem::path& path, std::int64_t vocab_size);
 
-  /// The requested part of a step. @throws InvalidData if the file lacks the step or its shape differs: whatever
-  /// part is asked for
-  SampleBatch batch(std::string_view arm, const SampleRequest& request, std::int64_t total, std::int64_t context) const;
+  /// The requested part of a step, in the place of what Sampler::sample() would have drawn.
+  /// @throws InvalidData if the file lacks the step or its shape differs: whatever part is asked for
+  void serve(std::string_view arm, const SampleRequest& request, std::int64_t total, std::int64_t context,
+             SampleBatch& batch) const;
 
  private:
   using Sequences = std::vector<std::vector<std::int32_t>>;

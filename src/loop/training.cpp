@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <exception>
+#include <memory>
+#include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -14,6 +17,7 @@
 #include "loop/distill_heldout.hpp"
 #include "loop/distill_phase.hpp"
 #include "loop/examples.hpp"
+#include "loop/host/host_ops.hpp"
 #include "loop/kl_controller.hpp"
 #include "loop/mle_phase.hpp"
 #include "loop/policy.hpp"
@@ -22,6 +26,7 @@
 #include "loop/reward_phase.hpp"
 #include "loop/rlhf_phase.hpp"
 #include "loop/run_reports.hpp"
+#include "loop/sampler.hpp"
 #include "loop/samples.hpp"
 #include "loop/token_trace.hpp"
 #include "loop/training_corpus.hpp"
@@ -37,24 +42,37 @@ void seed_scores(RewardModel& model, std::uint64_t seed) {
   }
 }
 
+// What `make` returns on this rank, if it throws on none: a GPU may be short of memory on one of them alone.
+template <typename Make>
+auto made_on_all_ranks(Mesh& mesh, std::string_view what, Make&& make) {
+  std::optional<decltype(make())> made;
+  agree(mesh.world(), what, 0, failure_of([&] { made.emplace(make()); }));
+  return std::move(*made);
+}
+
 // The state that the phases hand on, and the order they run in.
 class Training {
  public:
-  Training(Mesh& mesh, const TrainConfig& config, TrainingFiles files, TrainingObserver& observer)
-      : mesh_(mesh),
+  Training(TensorOps& ops, const TrainConfig& config, TrainingFiles files, TrainingObserver& observer)
+      : mesh_(ops.mesh()),
+        ops_(ops),
+        host_ops_(mesh_),
         config_(config),
         files_(std::move(files)),
         observer_(observer),
-        corpus_(load_agreed_corpus(mesh, config)),
-        engine_(mesh, corpus_.vocabulary.size()),
-        policy_(mesh, config.model, corpus_.vocabulary.size(), config.seed, log_unigram(corpus_)),
-        reward_model_(corpus_.vocabulary.size(), config.reward, config.adam),
-        checkpoints_(mesh, files_.directory, config.checkpoint.keep,
+        corpus_(load_agreed_corpus(mesh_, config)),
+        engine_(made_on_all_ranks(mesh_, "the engine", [&] { return ops.make_engine(corpus_.vocabulary.size()); })),
+        policy_(made_on_all_ranks(mesh_, "the policy", [&] {
+          return Policy(ops, config.model, corpus_.vocabulary.size(), config.seed, log_unigram(corpus_));
+        })),
+        sampler_(ops),
+        reward_model_(host_ops_, corpus_.vocabulary.size(), config.reward, config.adam),
+        checkpoints_(mesh_, files_.directory, config.checkpoint.keep,
                      {files_.config_toml, fingerprint_of(corpus_), config.model, corpus_.vocabulary.size()}) {
     if (config.loop.first_phase > 2) seed_scores(reward_model_, config.seed);
     if (files_.replay_tokens) {
       const auto read = [&] { replay_.emplace(*files_.replay_tokens, corpus_.vocabulary.size()); };
-      agree(mesh.world(), "replay of tokens", 0, failure_of(read));
+      agree(mesh_.world(), "replay of tokens", 0, failure_of(read));
     }
   }
 
@@ -64,6 +82,7 @@ class Training {
     if (files_.resume) resume();
     open_dump();
     run_phases();
+    summary().memory = memory_report();
     if (files_.record) files_.record->finish();
     return std::move(summary());
   }
@@ -108,17 +127,20 @@ class Training {
     observer_.phase_began(Phase::mle, "", steps);
     const Examples train = make_examples(corpus_.train, config_.model.context);
     const Examples heldout = make_examples(corpus_.heldout, config_.model.context);
-    MlePhase phase(mesh_, engine_, policy_, train, config_);
+    const auto made = made_on_all_ranks(mesh_, "starting phase 1", [&] {
+      return std::make_unique<MlePhase>(engine_, policy_, train, config_);
+    });
+    MlePhase& phase = *made;
     phase.set_logits_sink(logits_sink(Phase::mle, ""));
     StateView state{policy_.shard(), {}, {}};
-    state.add("policy", policy_.parameters(), &phase.optimizer());
+    state.add("policy", policy_, &phase.optimizer());
     state.add(reward_model_);
     begin_phase({Phase::mle, 0, "", 0}, phase, state);
     while (at_.step < steps) {
       StepRecord record = phase.step();
       const std::int64_t every = config_.mle.evaluate_every;
       if (record.step == steps || (every > 0 && record.step % every == 0)) {
-        reports_.heldout = evaluate_heldout(mesh_, engine_, policy_, heldout);
+        reports_.heldout = evaluate_heldout(engine_, policy_, heldout);
         record.perplexity_heldout = reports_.heldout.perplexity;
       }
       publish(record);
@@ -136,7 +158,7 @@ class Training {
     const Preferences preferences(corpus_, config_.reward, config_.seed);
     RewardPhase phase(mesh_, reward_model_, preferences, config_);
     StateView state{policy_.shard(), {}, {}};
-    state.add("policy", policy_.parameters(), nullptr);
+    state.add("policy", policy_, nullptr);
     state.add(reward_model_);
     begin_phase({Phase::reward, 0, "", 0}, phase, state);
     while (at_.step < steps) {
@@ -157,11 +179,14 @@ class Training {
     const bool further = arm > 0;
     if (further && !resuming_ && files_.record) files_.record->begin_directory(RunRecord::arm_directory(kind));
     observer_.phase_began(Phase::rlhf, kind, steps);
-    RlhfPhase phase(mesh_, engine_, policy_, reward_model_, penalty, config_, sequence_source(penalty));
+    const auto made = made_on_all_ranks(mesh_, "starting phase 3", [&] {
+      return std::make_unique<RlhfPhase>(engine_, policy_, reward_model_, penalty, config_, sequence_source(penalty));
+    });
+    RlhfPhase& phase = *made;
     phase.set_logits_sink(logits_sink(Phase::rlhf, further ? RunRecord::arm_directory(kind) : ""));
     StateView state{policy_.shard(), {}, {}};
-    state.add("reference", policy_.parameters(), nullptr);
-    state.add("policy", phase.policy().parameters(), &phase.optimizer());
+    state.add("reference", policy_, nullptr);
+    state.add("policy", phase.policy(), &phase.optimizer());
     state.add(reward_model_);
     if (resuming_) {
       phase.controller().restore(reports_.arm.next_beta);
@@ -180,8 +205,8 @@ class Training {
     }
     observer_.phase_ended(Phase::rlhf);
     ArmReport report = reports_.arm.finished();
-    report.samples_before = sample_texts(policy_, mesh_, corpus_.vocabulary, config_);
-    report.samples_after = sample_texts(phase.policy(), mesh_, corpus_.vocabulary, config_);
+    report.samples_before = sample_texts(policy_, corpus_.vocabulary, config_);
+    report.samples_after = sample_texts(phase.policy(), corpus_.vocabulary, config_);
     observer_.arm_done(report);
     summary().arms.push_back(std::move(report));
   }
@@ -195,13 +220,17 @@ class Training {
     observer_.phase_began(Phase::distill, kind, steps);
     const DistillExamples train(corpus_.train, config_.model, config_.student);
     const DistillExamples heldout(corpus_.heldout, config_.model, config_.student);
-    DistillPhase phase(mesh_, engine_, policy_, make_student(mesh_, config_, corpus_.vocabulary.size(), log_unigram(corpus_)),
-                       train, distillation, config_);
+    const auto made = made_on_all_ranks(mesh_, "starting phase 4", [&] {
+      return std::make_unique<DistillPhase>(
+          engine_, policy_, make_student(ops_, config_, corpus_.vocabulary.size(), log_unigram(corpus_)), train,
+          distillation, config_);
+    });
+    DistillPhase& phase = *made;
     phase.set_logits_sink(logits_sink(Phase::distill, RunRecord::student_directory(kind)));
     StateView state{policy_.shard(), {}, {}};
-    state.add("reference", policy_.parameters(), nullptr);
-    state.add("policy", phase.student().parameters(), &phase.optimizer());
-    const auto evaluate = [&] { return evaluate_student(mesh_, engine_, policy_, phase.student(), heldout); };
+    state.add("reference", policy_, nullptr);
+    state.add("policy", phase.student(), &phase.optimizer());
+    const auto evaluate = [&] { return evaluate_student(engine_, policy_, phase.student(), heldout); };
     DistillReport& report = reports_.student;
     if (!resuming_) {
       report = {};
@@ -328,28 +357,54 @@ class Training {
       if (step != files_.dump_logits->step) return;
       const std::filesystem::path directory = std::filesystem::path(files_.directory) / subdirectory;
       const std::string file = "logits-" + std::to_string(static_cast<int>(phase)) + "-" + std::to_string(step) + ".h5";
-      dump_logits(mesh_, engine_.shard(), logits, directory / file);
+      dump_logits(ops_, engine_.shard(), logits, directory / file);
     };
   }
 
   // Samples, or replays, and dumps what was used.
   SequenceSource sequence_source(Penalty penalty) {
-    return [this, arm = std::string(name(penalty))](const Policy& policy, const SampleRequest& request) {
+    return [this, arm = std::string(name(penalty))](const Policy& policy, const SampleRequest& request,
+                                                    SampleBatch& batch) {
       const std::int64_t total = config_.rlhf.sequences;
-      SampleBatch batch = replay_ ? replay_->batch(arm, request, total, config_.model.context)
-                                  : sample_sequences(policy, mesh_, request);
+      if (replay_) {
+        replay_->serve(arm, request, total, config_.model.context, batch);
+      } else {
+        sampler_.sample(policy, request, batch);
+      }
       if (dump_) dump_->write(arm, batch, request, total);
-      return batch;
     };
   }
 
+  MemoryReport memory_report() const {
+    MemoryReport report;
+    report.backend = ops_.name();
+    report.peak_bytes = ops_.ledger().peak_bytes();
+    report.at_peak = ops_.ledger().at_peak();
+    report.engine_bytes = static_cast<std::int64_t>(engine_.workspace_bytes());
+    report.sums_bytes = largest_sums_bytes();
+    std::vector<std::uint64_t> largest{static_cast<std::uint64_t>(report.peak_bytes)};
+    mesh_.world().all_reduce({}, largest);
+    report.largest_peak_bytes = static_cast<std::int64_t>(largest.front());
+    return report;
+  }
+
+  // Phase 3 has sums of every sequence, the others of a step alone. A device has a second copy, for the reduction.
+  std::int64_t largest_sums_bytes() const {
+    StepSums sums(config_.rlhf.steps > 0 ? config_.rlhf.sequences : 0);
+    const std::size_t words = sums.sum_words().size() + sums.max_words().size();
+    return static_cast<std::int64_t>(words * sizeof(std::int64_t)) * (ops_.memory() == TensorOps::Memory::device ? 2 : 1);
+  }
+
   Mesh& mesh_;
+  TensorOps& ops_;
+  HostOps host_ops_;  // of what stays on the host
   const TrainConfig& config_;
   TrainingFiles files_;
   TrainingObserver& observer_;
   const Corpus corpus_;
   Engine engine_;
   Policy policy_;
+  Sampler sampler_;
   RewardModel reward_model_;
   Checkpoints checkpoints_;
   std::optional<TokenDump> dump_;
@@ -362,9 +417,9 @@ class Training {
 
 }  // namespace
 
-TrainingSummary run_training(Mesh& mesh, const TrainConfig& config, TrainingFiles files, TrainingObserver& observer) {
+TrainingSummary run_training(TensorOps& ops, const TrainConfig& config, TrainingFiles files, TrainingObserver& observer) {
   require_controllable(config.rlhf);
-  return Training(mesh, config, std::move(files), observer).run();
+  return Training(ops, config, std::move(files), observer).run();
 }
 
 }  // namespace klmesh::loop

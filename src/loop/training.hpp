@@ -7,10 +7,10 @@
 #include <string>
 #include <string_view>
 
-#include "klmesh/mesh.hpp"
 #include "loop/logits_dump.hpp"
 #include "loop/run_record.hpp"
 #include "loop/step_record.hpp"
+#include "loop/tensor_ops.hpp"
 #include "loop/train_config.hpp"
 #include "loop/training_report.hpp"
 
@@ -54,14 +54,15 @@ struct TrainingFiles {
   std::function<bool()> stop_requested{};
 };
 
-/// Runs all phases from config.loop.first_phase on, or from a checkpoint on. Collective over the world of the mesh.
+/// Runs all phases from config.loop.first_phase on, or from a checkpoint on. Collective over the world of the mesh of `ops`.
 ///
 /// A first generation is written when the first phase begins. An arm whose exact KL passes rlhf.stop_kl ends with that
 /// step, the next one runs.
-/// A run that was stopped and resumed records the same numbers as one that was not, bit for bit, on every mesh of whole
-/// subtrees. If stop_requested() becomes true the step is finished, a generation is written and the summary's `stopped`
-/// says where.
+/// In the host's memory a run that was stopped and resumed records the same numbers as one that was not, bit for bit, on
+/// every mesh of whole subtrees. If stop_requested() becomes true the step is finished, a generation is written and the
+/// summary's `stopped` says where.
 /// @throws InvalidData, InputNotFound, IoError, CommunicationError as its parts do; see Checkpoints::open()
-TrainingSummary run_training(Mesh& mesh, const TrainConfig& config, TrainingFiles files, TrainingObserver& observer);
+/// @param ops the back end that all tensors are on; files are the same whichever it is, and a run may go on on another
+TrainingSummary run_training(TensorOps& ops, const TrainConfig& config, TrainingFiles files, TrainingObserver& observer);
 
 }  // namespace klmesh::loop

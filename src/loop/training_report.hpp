@@ -11,6 +11,7 @@
 #include "loop/distill_heldout.hpp"
 #include "loop/distillation.hpp"
 #include "loop/heldout.hpp"
+#include "loop/memory_ledger.hpp"
 #include "loop/penalty.hpp"
 #include "loop/step_record.hpp"
 
@@ -82,6 +83,17 @@ struct StopPoint {
   std::string generation;  ///< directory of the checkpoint it can go on from; empty if the run writes none
 };
 
+/// What a run needed of its back end's memory, on rank 0 but for one number. A CUDA context and NCCL's buffers are not
+/// counted.
+struct MemoryReport {
+  std::string backend;                 ///< TensorOps::name()
+  std::int64_t peak_bytes = 0;         ///< of the tensors of the loop
+  std::vector<NamedBytes> at_peak;     ///< what they were, the largest first
+  std::int64_t engine_bytes = 0;       ///< workspace of the engine, beside them
+  std::int64_t sums_bytes = 0;         ///< sums of a step's statistics, beside both
+  std::int64_t largest_peak_bytes = 0; ///< peak_bytes of the rank that needs most
+};
+
 /// Everything the summary of a run says. Parts that were not run are absent.
 struct TrainingSummary {
   CorpusReport corpus;
@@ -90,6 +102,7 @@ struct TrainingSummary {
   std::vector<ArmReport> arms;
   std::vector<DistillReport> students{};
   std::optional<StopPoint> stopped;  ///< the run is not finished
+  std::optional<MemoryReport> memory{};  ///< of this process: a resumed run's is its own
 };
 
 }  // namespace klmesh::loop

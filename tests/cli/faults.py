@@ -1,14 +1,15 @@
 """Starts jobs whose ranks disagree, are stopped, are killed or lose their launcher, and looks at how they end.
 
-  faults.py PROGRAM SCENARIO [--mpiexec mpirun] [--seed N]
+  faults.py PROGRAM SCENARIO [--mpiexec mpirun] [--launcher ON_GPUS] [--seed N]
 
-Exit code: 0 right, 1 wrong, 77 no h5py.
+Exit code: 0 right, 1 wrong, 77 no h5py, or no GPUs for a scenario that needs them.
 """
 import argparse
 import contextlib
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -28,15 +29,19 @@ from job import (Job, check, check_same_record, generations, lines, messages, wr
 
 MESHES = {1: "1x1", 2: "1x2", 3: "3x1", 4: "2x2"}
 DEADLINE = 3
+GPU_DEADLINE = 10  # a chunk of rows takes some seconds where GPUs are stood in for
 GRACE = 2  # seconds after the deadline in which all must be over
 
 
 class Faults:
-    def __init__(self, program, mpiexec, directory, rng):
-        self.program, self.mpiexec, self.directory, self.rng = program, mpiexec, directory, rng
+    def __init__(self, program, mpiexec, launcher, directory, rng):
+        self.program, self.mpiexec, self.launcher, self.directory, self.rng = program, mpiexec, launcher, directory, rng
 
     def mpirun(self, ranks, *arguments):
         return [self.mpiexec, "-n", ranks, self.program, *arguments]
+
+    def on_gpus(self, ranks, *arguments):
+        return [self.launcher, ranks, 600, self.program, *arguments]
 
     def run(self, command, seconds=60):
         return subprocess.run([str(c) for c in command], stdin=subprocess.DEVNULL, capture_output=True, text=True,
@@ -132,6 +137,37 @@ class Faults:
                 time.sleep(3)
                 self.expect_end_of_stopped(job, ranks, victim)
 
+    def gpu_eval(self):
+        """`eval` on GPUs, a rank stopped or killed in the middle of the file."""
+        small, large = self.directory / "small.h5", self.directory / "large.h5"
+        write_logits(small, 64, 50)
+        write_endless_logits(large)
+        # What is made of the kernels at their first run is then there.
+        first = self.run(self.on_gpus(2, "eval", small, "--mesh", "1x2", "--backend", "cuda"), 600)
+        if first.returncode == 77:
+            print(first.stdout + first.stderr)
+            sys.exit(77)
+        check(first.returncode == 0, first.stderr)
+        for ranks, victim, mesh, what in ((2, 1, "1x2", signal.SIGSTOP), (4, 0, "2x2", signal.SIGSTOP), (2, 0, "1x2", signal.SIGKILL)):
+            command = self.on_gpus(ranks, "eval", large, "--mesh", mesh, "--backend", "cuda", "--quantities", "core",
+                                   "--deadline", GPU_DEADLINE)
+            with Job(command) as job:
+                pids = job.ranks(ranks)
+                time.sleep(6)
+                os.kill(pids[victim], what)
+                code, seconds, err = job.end(GPU_DEADLINE + 20)
+                said = messages(err)
+                print(f"rank {victim} of {ranks}, {what.name}: code {code} after {seconds:.2f} s, {said}", flush=True)
+                check(seconds <= GPU_DEADLINE + GRACE, f"took {seconds:.1f} s")
+                check(not job.survivors(3), "a rank survives")
+                if what == signal.SIGKILL:  # the launcher ends the others before they notice
+                    check(code != 0, "the job ended well")
+                    continue
+                check(code == 75, f"code {code}\n{err}")
+                # By its own deadline, or, if it is blocked in a call for longer, by the watchdog's.
+                check(said and re.match(r"klmesh: rank \d.* number \d+ (was not complete after|did not return within) 1\d\.\d s: "
+                                        "a peer is lost, stopped or elsewhere", said[0]), said)
+
     def killed(self):
         """kill -9 of a random rank at random times, resumed on other meshes: the record of an uninterrupted run."""
         config = write_config(self.directory, steps=2000)  # more than seven legs do, as a rule
@@ -195,7 +231,7 @@ class Faults:
         check_same_record(run, whole)
 
 
-SCENARIOS = ("disagreement", "different_files", "stopped_train", "stopped_eval", "killed", "launcher", "terminated")
+SCENARIOS = ("disagreement", "different_files", "stopped_train", "stopped_eval", "gpu_eval", "killed", "launcher", "terminated")
 
 
 def main():
@@ -203,11 +239,12 @@ def main():
     parser.add_argument("program")
     parser.add_argument("scenario", choices=SCENARIOS)
     parser.add_argument("--mpiexec", default="mpirun")
+    parser.add_argument("--launcher", help="how programs are started on GPUs: tests/support/on_gpus.sh")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="klmesh-faults-") as directory:
-        faults = Faults(options.program, options.mpiexec, pathlib.Path(directory), random.Random(options.seed))
+        faults = Faults(options.program, options.mpiexec, options.launcher, pathlib.Path(directory), random.Random(options.seed))
         try:
             getattr(faults, options.scenario)()
         except (AssertionError, subprocess.TimeoutExpired):

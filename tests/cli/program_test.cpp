@@ -74,7 +74,10 @@ TEST_F(Program, ConfigErrorsAre65And66) {
   expect_failure(klmesh("train " + missing_), 66, "missing.toml");
 }
 
-TEST_F(Program, CudaIs69) { expect_failure(klmesh("train " + good_ + " --backend cuda"), 69, "cuda"); }
+TEST_F(Program, CudaWithoutAGpuIs69) {
+  expect_failure(run("env CUDA_VISIBLE_DEVICES= " KLMESH_PROGRAM " train " + good_ + " --backend cuda"), 69,
+                 "--backend cuda: ");
+}
 
 TEST_F(Program, AFullDiskIs74) {
   const Result result = run("sh -c '" KLMESH_PROGRAM " --help >/dev/full'");

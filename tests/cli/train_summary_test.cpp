@@ -51,6 +51,17 @@ TEST(TrainSummary, SaysWhereAnArmStoppedAndThatLengthsDiffer) {
   EXPECT_THAT(text, HasSubstr("# beta, adaptive: 0.5 at step 1, 0.75 at step 20\n"));
 }
 
+TEST(TrainSummary, ExplainsTheMemoryOfTheBackEnd) {
+  loop::TrainingSummary summary;
+  EXPECT_THAT(format_summary(summary), Not(HasSubstr("memory")));
+  summary.memory = loop::MemoryReport{"cuda", 5 << 20, {{"logits", 4 << 20}, {"parameters", 1 << 20}}, 3 << 19,
+                                      1 << 18, 6 << 20};
+  EXPECT_THAT(format_summary(summary),
+              HasSubstr("# memory of backend cuda on rank 0, at its peak: 5 MiB of tensors (logits 4 MiB, parameters 1 MiB), "
+                        "1.5 MiB of the engine's workspace, and 0.25 MiB of a step's sums; no rank has more than 6 MiB of "
+                        "tensors\n"));
+}
+
 TEST(TrainSummary, ComparesNothingWithAPolicyThatDidNotMove) {
   EXPECT_THAT(format_summary({.corpus = {}, .mle = {}, .reward = {},
                               .arms = {arm(loop::Penalty::exact_reward, 1, 0), arm(loop::Penalty::none, 1, 0)},

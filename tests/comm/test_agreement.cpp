@@ -146,6 +146,30 @@ TEST_P(Agreement, CutsLongMessages) {
   EXPECT_LT(message.size(), 1100u);
 }
 
+// A group whose peers are lost.
+class LostGroup final : public Communicator {
+ public:
+  int rank() const noexcept override { return 0; }
+  int size() const noexcept override { return 2; }
+  void all_gather(std::span<const std::byte>, std::span<std::byte>) override { lose(); }
+  void all_to_all(std::span<const std::byte>, std::span<std::byte>) override { lose(); }
+  void all_reduce(std::span<std::int64_t>, std::span<std::uint64_t>) override { lose(); }
+  void broadcast(std::span<std::byte>, int) override { lose(); }
+  void barrier() override { lose(); }
+
+ private:
+  [[noreturn]] static void lose() { throw DeadlineExceeded("a peer is lost"); }
+};
+
+TEST(LostAgreement, KeepsWhatWasWrongBefore) {
+  LostGroup group;
+  int told = 0;
+  const auto lost = [&] { ++told; };
+  EXPECT_THROW(agree(group, "gradient", 1, std::make_exception_ptr(InvalidData("row 3")), nullptr, lost), InvalidData);
+  EXPECT_THROW(agree(group, "gradient", 1, nullptr, nullptr, lost), DeadlineExceeded);
+  EXPECT_EQ(told, 2);
+}
+
 INSTANTIATE_TEST_SUITE_P(Every, Agreement, testing::ValuesIn(testing_support::kGroupKinds),
                          [](const auto& param) { return std::string(param.param); });
 

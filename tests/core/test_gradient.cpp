@@ -1,6 +1,7 @@
 // The closed-form gradient against central differences of the long double oracle.
 #include <gmock/gmock.h>
 
+#include "core/cpu/decode.hpp"
 #include "core/fold.hpp"
 #include "core/kernels.hpp"
 #include "core/oracle.hpp"
@@ -167,6 +168,35 @@ TEST(Gradient, AccumulatesAndWorksInPlace) {
                 scales_of(w),
                 {pair.policy.data(), DType::f32, 1, 1003, 1003, false});
   EXPECT_EQ(pair.policy, fresh);
+}
+
+// 16-bit logits are the f32 numbers that they stand for, wherever the gradient lies in memory.
+TEST(Gradient, SameBitsForEveryTypeAndAlignment) {
+  constexpr std::int64_t kColumns = 1003;
+  const VocabShard shard = vocab_shard(kColumns, 0, 1);
+  for (const Weights& w : {Weights{1, 0, 0, 0}, Weights{0.3, -0.2, 0.5, 0.1}}) {
+    for (const DType dtype : {DType::bf16, DType::f16}) {
+      const auto pair = RowFactory<float>(kColumns, 3).noisy(0.7);
+      std::vector<std::uint16_t> a16(kColumns), b16(kColumns);
+      std::vector<float> a(kColumns), b(kColumns), want(kColumns), memory(kColumns + 16);
+      cpu::encode(pair.policy.data(), kColumns, dtype, a16.data());
+      cpu::encode(pair.reference.data(), kColumns, dtype, b16.data());
+      cpu::decode(a16.data(), dtype, kColumns, a.data());
+      cpu::decode(b16.data(), dtype, kColumns, b.data());
+      const LogitsView policy = logits_view(a.data(), 1, kColumns), reference = logits_view(b.data(), 1, kColumns);
+      const std::vector<std::int64_t> targets{7};
+      const RowInputs inputs{.targets = targets, .mask = {}, .sequence = {}};
+      RowPartial partial;
+      cpu::row_partials(policy, reference, shard, inputs, {&partial, 1}, {});
+      const TokenStats token = finish(partial, true);
+      cpu::gradient(policy, reference, shard, inputs, {&token, 1}, scales_of(w), gradient_view(want.data(), 1, kColumns));
+      for (std::int64_t offset = 0; offset < 16; ++offset) {
+        cpu::gradient({a16.data(), dtype, 1, kColumns, kColumns}, {b16.data(), dtype, 1, kColumns, kColumns}, shard, inputs,
+                      {&token, 1}, scales_of(w), gradient_view(memory.data() + offset, 1, kColumns));
+        EXPECT_EQ(std::vector<float>(memory.begin() + offset, memory.begin() + offset + kColumns), want) << offset;
+      }
+    }
+  }
 }
 
 TEST(Gradient, MaskedRowsAreZeroWhateverTheyHold) {

@@ -36,6 +36,23 @@ class BatchTerms : public ::testing::Test {
     }
     return "nothing";
   }
+  // The gradient of two rows of zeros. @return what is thrown, on every rank
+  std::string gradient_message(const RowScales& scales, bool accumulate, DType dtype = DType::f32) {
+    const std::vector<float> zeros(static_cast<std::size_t>(2 * engine_.shard().columns()));
+    std::vector<float> output(zeros.size());
+    const LogitsView logits = logits_view(zeros.data(), 2, engine_.shard().columns());
+    GradientView gradient = gradient_view(output.data(), 2, engine_.shard().columns());
+    gradient.dtype = dtype;
+    gradient.accumulate = accumulate;
+    std::vector<TokenStats> tokens(2);
+    engine_.evaluate(logits, logits, {}, tokens, host_stream);
+    try {
+      engine_.gradient(logits, logits, {}, tokens, scales, gradient, host_stream);
+    } catch (const InvalidData& error) {
+      return error.what();
+    }
+    return "nothing";
+  }
   std::string expected(const std::string& what, const std::string& theirs, const std::string& mine) const {
     return "ranks disagree about " + what + ": " + theirs + " on " + others_ + "; " + mine + " on rank " +
            std::to_string(ranks_ - 1);
@@ -62,6 +79,18 @@ TEST_F(BatchTerms, AreNamedWhereTheyDiffer) {
   EXPECT_THAT(message(DType::f32, 2, {1, last_ ? 3 : 2}),
               ::testing::StartsWith("ranks disagree about targets: 2 values, contents "));
   EXPECT_EQ(message(DType::f32, 2, {1, 2}), "nothing");
+}
+
+// A term that one rank leaves out would make the rows' gradients those of no objective.
+TEST_F(BatchTerms, OfTheGradientAreNamedToo) {
+  const std::vector<double> ones(2, 1.0);
+  RowScales one, both;
+  one.kl_reverse = both.kl_reverse = both.kl_forward = ones;
+  EXPECT_EQ(gradient_message(both, false), "nothing");
+  EXPECT_EQ(gradient_message(last_ ? one : both, false),
+            expected("scales that are given", "kl_reverse, kl_forward", "kl_reverse"));
+  EXPECT_EQ(gradient_message(one, last_), expected("accumulate of the gradient", "false", "true"));
+  EXPECT_EQ(gradient_message(one, false, last_ ? DType::bf16 : DType::f32), expected("gradient dtype", "f32", "bf16"));
 }
 
 }  // namespace

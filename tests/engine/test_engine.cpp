@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "core/oracle.hpp"
-#include "core/rows.hpp"
+#include "engine/world_batch.hpp"
 #include "klmesh/engine.hpp"
 #include "klmesh/error.hpp"
 #include "klmesh/mpi.hpp"
@@ -17,51 +17,10 @@ constexpr std::int64_t kVocab = 1003;
 constexpr std::int64_t kRows = 22;
 constexpr std::int64_t kSequences = 5;
 
-// A batch of the whole world, the same on every rank; parts are cut out of it.
-struct Batch {
-  std::int64_t rows = kRows, columns = kVocab;
-  std::vector<float> policy, reference;
-  std::vector<std::int64_t> targets, sequence;
-  std::vector<std::uint8_t> mask;
-
-  explicit Batch(double noise) {
-    RowFactory<float> factory(kVocab, 5);
-    for (std::int64_t row = 0; row < rows; ++row) {
-      const auto pair = factory.noisy(noise);
-      policy.insert(policy.end(), pair.policy.begin(), pair.policy.end());
-      reference.insert(reference.end(), pair.reference.begin(), pair.reference.end());
-      targets.push_back((row * 997) % kVocab);
-      sequence.push_back((row * 3) % kSequences);  // unsorted, and spanning batch parts
-      mask.push_back(row % 7 != 3);
-    }
-  }
+struct Batch : WorldBatch {
+  explicit Batch(double noise) : WorldBatch(kRows, kVocab, kSequences, {noise}) {}
 };
-
-// This rank's rows (ceil(rows / B) a part) and columns.
-struct Part {
-  std::vector<float> policy, reference;
-  std::vector<std::int64_t> targets, sequence;
-  std::vector<std::uint8_t> mask;
-  std::int64_t first_row, rows, columns;
-
-  Part(const Batch& batch, const VocabShard& shard, int part, int parts) : columns(shard.columns()) {
-    const std::int64_t each = (batch.rows + parts - 1) / parts;
-    first_row = std::min(batch.rows, each * part);
-    rows = std::min(batch.rows, each * (part + 1)) - first_row;
-    for (std::int64_t row = first_row; row < first_row + rows; ++row) {
-      const auto begin = row * batch.columns + shard.begin;
-      policy.insert(policy.end(), batch.policy.begin() + begin, batch.policy.begin() + begin + columns);
-      reference.insert(reference.end(), batch.reference.begin() + begin, batch.reference.begin() + begin + columns);
-      const auto i = static_cast<std::size_t>(row);
-      targets.push_back(batch.targets[i]);
-      sequence.push_back(batch.sequence[i]);
-      mask.push_back(batch.mask[i]);
-    }
-  }
-  LogitsView policy_view() const { return logits_view(policy.data(), rows, columns); }
-  LogitsView reference_view() const { return logits_view(reference.data(), rows, columns); }
-  RowInputs inputs() const { return {.targets = targets, .mask = mask, .sequence = sequence}; }
-};
+using Part = HostPart;
 
 struct Result {
   std::vector<TokenStats> tokens;

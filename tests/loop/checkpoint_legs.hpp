@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "klmesh/error.hpp"
+#include "loop/host/host_ops.hpp"
 #include "loop/meshes.hpp"
 #include "loop/run_reports.hpp"
 #include "loop/shared_directory.hpp"
@@ -77,6 +78,7 @@ inline Outcome run_on(MPI_Comm comm, const Leg& leg, const TrainConfig& config, 
                       const std::string& config_toml) {
   Outcome outcome;
   Mesh mesh = borrow_mesh(comm, leg.mesh);
+  HostOps ops(mesh);
   LegObserver observer(leg, outcome);
   std::optional<RunRecord> record;
   TrainingFiles files{.record = nullptr,
@@ -95,7 +97,7 @@ inline Outcome run_on(MPI_Comm comm, const Leg& leg, const TrainConfig& config, 
     files.stop_requested = [&] { return observer.steps() >= leg.stop_after; };
   }
   try {
-    outcome.summary = run_training(mesh, config, files, observer);
+    outcome.summary = run_training(ops, config, files, observer);
   } catch (const std::exception& error) {
     outcome.error = error.what();
     outcome.invalid_data = dynamic_cast<const InvalidData*>(&error) != nullptr;

@@ -6,6 +6,7 @@
 #include "klmesh/error.hpp"
 #include "loop/adam.hpp"
 #include "loop/exact_gradient.hpp"
+#include "loop/host/host_ops.hpp"
 
 namespace klmesh::loop {
 namespace {
@@ -14,7 +15,9 @@ TEST(Adam, FollowsTheFormulaInDouble) {
   const AdamConfig config{0.9, 0.99, 1e-8};
   constexpr std::size_t kSize = 19;  // no multiple of a vector
   constexpr double kRate = 0.01, kDecay = 0.1;
-  Adam adam(config, kSize);
+  Mesh self = Mesh::self();
+  HostOps ops(self);
+  Adam adam(ops, config, kSize);
   std::vector<float> parameters(kSize);
   std::vector<double> p(kSize), m(kSize), v(kSize);
   for (std::size_t i = 0; i < kSize; ++i) p[i] = parameters[i] = 0.1f * static_cast<float>(i) - 1;
@@ -37,12 +40,14 @@ TEST(Adam, FollowsTheFormulaInDouble) {
 }
 
 TEST(Adam, RefusesWrongSizesAndRates) {
-  Adam adam({}, 3);
+  Mesh self = Mesh::self();
+  HostOps ops(self);
+  Adam adam(ops, {}, 3);
   std::vector<float> parameters(3);
   EXPECT_THROW(adam.step(parameters, std::vector<std::int64_t>(2), 0.1, 0), InvalidArgument);
-  EXPECT_THROW(Adam({1.0, 0.9, 1e-8}, 1), InvalidArgument);
-  EXPECT_THROW(Adam({0.9, -0.1, 1e-8}, 1), InvalidArgument);
-  EXPECT_THROW(Adam({0.9, 0.99, 0}, 1), InvalidArgument);
+  EXPECT_THROW(Adam(ops, {1.0, 0.9, 1e-8}, 1), InvalidArgument);
+  EXPECT_THROW(Adam(ops, {0.9, -0.1, 1e-8}, 1), InvalidArgument);
+  EXPECT_THROW(Adam(ops, {0.9, 0.99, 0}, 1), InvalidArgument);
 }
 
 }  // namespace

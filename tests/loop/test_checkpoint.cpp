@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "loop/checkpoint_legs.hpp"
+#include "loop/host/host_ops.hpp"
 
 namespace klmesh::loop {
 namespace {
@@ -219,10 +220,11 @@ TEST_F(CheckpointTest, ARunThatIsDoneSaysTheSameAgain) {
 
 TEST_F(CheckpointTest, WithoutADirectoryARunStopsAndWritesNothing) {
   Mesh mesh = make_mesh(mesh_shapes().front());
+  HostOps ops(mesh);
   TrainingObserver silent;
   TrainingFiles files;
   files.stop_requested = [] { return true; };
-  const TrainingSummary summary = run_training(mesh, config_, files, silent);
+  const TrainingSummary summary = run_training(ops, config_, files, silent);
   const StopPoint stopped = summary.stopped.value_or(StopPoint{});
   EXPECT_EQ(to_string(stopped.position), "phase 1 step 1");
   EXPECT_EQ(stopped.generation, "");

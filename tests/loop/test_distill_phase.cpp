@@ -6,6 +6,7 @@
 
 #include "loop/distill_heldout.hpp"
 #include "loop/distill_phase.hpp"
+#include "loop/host/host_ops.hpp"
 #include "loop/meshes.hpp"
 #include "loop/mle_phase.hpp"
 #include "loop/small_corpus.hpp"
@@ -34,20 +35,21 @@ class DistillPhaseTest : public ::testing::Test {
 
   Run run(Mesh& mesh, Distillation kind, std::int64_t steps, int first_leg = 0) const {
     const std::int64_t vocab = corpus_.vocabulary.size();
-    Engine engine(mesh, vocab);
-    Policy teacher(mesh, config_.model, vocab, config_.seed, {});
+    HostOps ops(mesh);
+    Engine engine = ops.make_engine(vocab);
+    Policy teacher(ops, config_.model, vocab, config_.seed, {});
     const DistillExamples train(corpus_.train, config_.model, config_.student);
     const DistillExamples heldout(corpus_.heldout, config_.model, config_.student);
-    MlePhase mle(mesh, engine, teacher, train.teacher, config_);
+    MlePhase mle(engine, teacher, train.teacher, config_);
     for (std::int64_t i = 0; i < config_.mle.steps; ++i) mle.step();
-    DistillPhase phase(mesh, engine, teacher, make_student(mesh, config_, vocab, {}), train, kind, config_);
+    DistillPhase phase(engine, teacher, make_student(ops, config_, vocab, {}), train, kind, config_);
     Run result;
-    result.before = evaluate_student(mesh, engine, teacher, phase.student(), heldout);
+    result.before = evaluate_student(engine, teacher, phase.student(), heldout);
     for (std::int64_t i = 0; i < steps; ++i) {
-      if (i > 0 && i == first_leg) return go_on(mesh, engine, teacher, train, kind, phase, steps - i, result);
+      if (i > 0 && i == first_leg) return go_on(engine, teacher, train, kind, phase, steps - i, result);
       result.steps.push_back(phase.step());
     }
-    return finish(mesh, engine, teacher, heldout, phase, std::move(result));
+    return finish(engine, teacher, heldout, phase, std::move(result));
   }
 
   Run run_alone(Distillation kind, std::int64_t steps) const {
@@ -60,9 +62,9 @@ class DistillPhaseTest : public ::testing::Test {
   Corpus corpus_ = load_corpus(config_.data, config_.seed);
 
  private:
-  Run finish(Mesh& mesh, Engine& engine, const Policy& teacher, const DistillExamples& heldout, DistillPhase& phase,
+  Run finish(Engine& engine, const Policy& teacher, const DistillExamples& heldout, DistillPhase& phase,
              Run result) const {
-    result.after = evaluate_student(mesh, engine, teacher, phase.student(), heldout);
+    result.after = evaluate_student(engine, teacher, phase.student(), heldout);
     const auto bias = phase.student().parameters()[PolicyTensor::hidden_bias];
     result.hidden_bias.assign(bias.data, bias.data + bias.columns);
     result.teacher_columns = teacher.head_columns();
@@ -71,14 +73,14 @@ class DistillPhaseTest : public ::testing::Test {
   }
 
   // A second phase takes over where the first one stopped, as after a checkpoint.
-  Run go_on(Mesh& mesh, Engine& engine, const Policy& teacher, const DistillExamples& train, Distillation kind,
+  Run go_on(Engine& engine, const Policy& teacher, const DistillExamples& train, Distillation kind,
             DistillPhase& first, std::int64_t steps, Run result) const {
     const DistillExamples heldout(corpus_.heldout, config_.model, config_.student);
-    DistillPhase phase(mesh, engine, teacher, first.student(), train, kind, config_);
+    DistillPhase phase(engine, teacher, first.student(), train, kind, config_);
     phase.optimizer() = first.optimizer();
     phase.resume_at(static_cast<std::int64_t>(result.steps.size()));
     for (std::int64_t i = 0; i < steps; ++i) result.steps.push_back(phase.step());
-    return finish(mesh, engine, teacher, heldout, phase, std::move(result));
+    return finish(engine, teacher, heldout, phase, std::move(result));
   }
 };
 

@@ -4,7 +4,8 @@
 #include <limits>
 #include <vector>
 
-#include "loop/sampler.hpp"
+#include "loop/host/gumbel_max.hpp"
+#include "loop/random.hpp"
 
 namespace klmesh::loop {
 namespace {

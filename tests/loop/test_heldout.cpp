@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "loop/heldout.hpp"
+#include "loop/host/host_ops.hpp"
 #include "loop/meshes.hpp"
 #include "loop/mle_phase.hpp"
 #include "loop/small_corpus.hpp"
@@ -18,12 +19,13 @@ namespace {
 class Heldout : public ::testing::Test {
  protected:
   HeldoutReport evaluate(Mesh& mesh, const Examples& examples, std::int64_t training_steps = 0) const {
-    Engine engine(mesh, corpus_.vocabulary.size());
-    Policy policy(mesh, config_.model, corpus_.vocabulary.size(), config_.seed, {});
+    HostOps ops(mesh);
+    Engine engine = ops.make_engine(corpus_.vocabulary.size());
+    Policy policy(ops, config_.model, corpus_.vocabulary.size(), config_.seed, {});
     const Examples train = make_examples(corpus_.train, config_.model.context);
-    MlePhase phase(mesh, engine, policy, train, config_);
+    MlePhase phase(engine, policy, train, config_);
     for (std::int64_t i = 0; i < training_steps; ++i) phase.step();
-    return evaluate_heldout(mesh, engine, policy, examples);
+    return evaluate_heldout(engine, policy, examples);
   }
   HeldoutReport evaluate_alone(const Examples& examples, std::int64_t training_steps = 0) const {
     Mesh self = Mesh::self();

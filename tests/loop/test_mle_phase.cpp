@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "loop/host/host_ops.hpp"
 #include "loop/meshes.hpp"
 #include "loop/mle_phase.hpp"
 #include "loop/small_corpus.hpp"
@@ -19,9 +20,10 @@ class MlePhaseTest : public ::testing::Test {
   };
 
   Run run(Mesh& mesh, std::int64_t steps) const {
-    Engine engine(mesh, corpus_.vocabulary.size());
-    Policy policy(mesh, config_.model, corpus_.vocabulary.size(), config_.seed, {});
-    MlePhase phase(mesh, engine, policy, examples_, config_);
+    HostOps ops(mesh);
+    Engine engine = ops.make_engine(corpus_.vocabulary.size());
+    Policy policy(ops, config_.model, corpus_.vocabulary.size(), config_.seed, {});
+    MlePhase phase(engine, policy, examples_, config_);
     Run result;
     for (std::int64_t i = 0; i < steps; ++i) result.steps.push_back(phase.step());
     const auto bias = policy.parameters()[PolicyTensor::hidden_bias];

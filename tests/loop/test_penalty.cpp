@@ -12,6 +12,7 @@
 
 #include "klmesh/error.hpp"
 #include "klmesh/estimators.hpp"
+#include "loop/host/host_ops.hpp"
 #include "loop/penalty.hpp"
 
 namespace klmesh::loop {
@@ -117,6 +118,32 @@ TokenStats token_of(const Prefix& sequence, std::size_t t, const Logits& policy,
   return token;
 }
 
+/// A step's sequences, all on one rank.
+struct SequenceBatch {
+  std::int64_t sequences = 0, length = 0;
+  std::vector<double> rewards, penalties;
+  std::vector<std::int64_t> mask;
+};
+
+/// What the back end makes of them.
+struct Weights {
+  std::vector<double> advantages, logp, kl;
+};
+
+Weights weights_of(Penalty kind, double beta, SequenceBatch batch, const std::vector<TokenStats>& tokens) {
+  Mesh self = Mesh::self();
+  HostOps ops(self);
+  const std::size_t rows = batch.mask.size();
+  Weights w{std::vector<double>(rows), std::vector<double>(rows), std::vector<double>(rows)};
+  ops.policy_weights(kind, beta, {batch.sequences, 0, batch.sequences, batch.length},
+                     {batch.rewards, batch.penalties, batch.mask}, tokens, w.advantages, w.logp, w.kl);
+  return w;
+}
+
+std::vector<double> advantages(Penalty kind, double beta, const SequenceBatch& batch) {
+  return weights_of(kind, beta, batch, std::vector<TokenStats>(batch.mask.size())).advantages;
+}
+
 /// Adds probability * weights' gradient of the loss with respect to the logits of the token's prefix.
 void add_gradient(const TokenWeights& w, Real p, const Prefix& sequence, std::size_t t, const TokenStats& token,
                   const Logits& policy, const Logits& reference, Logits& gradient) {
@@ -135,7 +162,7 @@ void add_batch(Penalty kind, const std::vector<Prefix>& sequences, Real p, const
                const Logits& reference, Logits& gradient) {
   const std::size_t rows = sequences.size() * kLength;
   std::vector<double> rewards, penalties(rows);
-  std::vector<std::uint8_t> mask(rows);
+  std::vector<std::int64_t> mask(rows);
   std::vector<TokenStats> tokens(rows);
   for (std::size_t s = 0; s < sequences.size(); ++s) {
     rewards.push_back(static_cast<double>(reward(sequences[s])));
@@ -147,12 +174,11 @@ void add_batch(Penalty kind, const std::vector<Prefix>& sequences, Real p, const
     }
   }
   const auto count = static_cast<std::int64_t>(sequences.size());
-  const std::vector<double> advantage =
-      advantages(kind, kBeta, {count, static_cast<std::int64_t>(kLength), rewards, penalties, mask});
+  const Weights weights =
+      weights_of(kind, kBeta, {count, static_cast<std::int64_t>(kLength), rewards, penalties, mask}, tokens);
   for (std::size_t row = 0; row < rows; ++row) {
     if (mask[row] == 0) continue;
-    const TokenWeights w = token_weights(kind, kBeta, count, advantage[row], tokens[row]);
-    add_gradient(w, p, sequences[row / kLength], row % kLength, tokens[row], policy, reference, gradient);
+    add_gradient({weights.logp[row], weights.kl[row]}, p, sequences[row / kLength], row % kLength, tokens[row], policy, reference, gradient);
   }
 }
 
@@ -215,7 +241,7 @@ TEST(Penalty, NamesReadBackAndObjectivesTellWhatDiffers) {
 struct ThreeSequences {
   std::vector<double> rewards{1, 2, 6};
   std::vector<double> penalties{0.1, 0.2, 0.4, 0.8, 1.6, 0, 3.2, 0, 0};
-  std::vector<std::uint8_t> mask{1, 1, 1, 1, 1, 0, 1, 0, 0};
+  std::vector<std::int64_t> mask{1, 1, 1, 1, 1, 0, 1, 0, 0};
   SequenceBatch batch() const { return {3, 3, rewards, penalties, mask}; }
 };
 
@@ -236,7 +262,7 @@ TEST(Advantages, LeaveOneOutByHand) {
 
 TEST(Advantages, OneSequenceHasNoBaseline) {
   const std::vector<double> rewards{3}, penalties{0, 0};
-  const std::vector<std::uint8_t> mask{1, 0};
+  const std::vector<std::int64_t> mask{1, 0};
   EXPECT_THAT(advantages(Penalty::none, 0.5, {1, 2, rewards, penalties, mask}), ::testing::ElementsAre(3.0, 0.0));
 }
 

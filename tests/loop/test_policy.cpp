@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "klmesh/error.hpp"
+#include "loop/host/host_ops.hpp"
 #include "loop/meshes.hpp"
 #include "loop/policy.hpp"
 #include "loop/random.hpp"
@@ -58,10 +59,10 @@ std::vector<float> log_unigram() {
   return values;
 }
 
-Policy make_policy(Mesh& mesh, int head_multiple = 1) {
+Policy make_policy(TensorOps& ops, int head_multiple = 1) {
   ModelConfig model = kModel;
   model.head_multiple = head_multiple;
-  Policy policy(mesh, model, kVocab, 5, log_unigram());
+  Policy policy(ops, model, kVocab, 5, log_unigram());
   // Hidden biases other than 0, so that padding would show.
   auto bias = policy.parameters()[PolicyTensor::hidden_bias];
   for (std::int64_t i = 0; i < bias.columns; ++i) bias.data[i] = 0.3f - 0.1f * static_cast<float>(i);
@@ -86,10 +87,11 @@ Result run(const Policy& policy, Mesh& mesh, const Batch& batch) {
   const std::int64_t count = part_begin(batch.rows, mesh.batch_part() + 1, mesh.shape().batch) - begin;
   Result result{begin, std::vector<float>(static_cast<std::size_t>(count * policy.head_columns())),
                 policy.make_gradient()};
-  Activations activations;
+  Activations activations(policy.ops());
   policy.forward(batch.contexts(begin, count), begin, activations, result.logits);
   policy.backward(activations, batch.dlogits(begin, count, policy), result.gradient);
-  policy.reduce(result.gradient);
+  result.gradient.reduce();
+  result.gradient.check();
   return result;
 }
 
@@ -108,10 +110,12 @@ std::span<const float> values_of(const Policy& policy, PolicyTensor tensor) {
 
 TEST(Policy, InitialParametersDoNotDependOnTheMesh) {
   Mesh self = Mesh::self();
-  const Policy whole = make_policy(self);
+  HostOps self_ops(self);
+  const Policy whole = make_policy(self_ops);
   for (const MeshShape shape : mesh_shapes()) {
     Mesh mesh = make_mesh(shape);
-    const Policy part = make_policy(mesh);
+    HostOps ops(mesh);
+    const Policy part = make_policy(ops);
     for (int t = 0; t < kPolicyTensors; ++t) {
       const auto tensor = static_cast<PolicyTensor>(t);
       EXPECT_TRUE(std::ranges::equal(values_of(part, tensor),
@@ -127,11 +131,13 @@ TEST(Policy, LogitsAndGradientsHaveTheSameBitsOnEveryMesh) {
   for (const std::int64_t rows : {kRows, std::int64_t{40}, std::int64_t{0}}) {
     const Batch batch{rows};
     Mesh self = Mesh::self();
-    const Policy whole = make_policy(self);
+    HostOps self_ops(self);
+    const Policy whole = make_policy(self_ops);
     const Result expected = run(whole, self, batch);
     for (const MeshShape shape : mesh_shapes()) {
       Mesh mesh = make_mesh(shape);
-      const Policy part = make_policy(mesh);
+      HostOps ops(mesh);
+      const Policy part = make_policy(ops);
       const Result result = run(part, mesh, batch);
       const std::int64_t columns = part.shard().columns();
       for (std::size_t i = 0; i < result.logits.size(); ++i) {
@@ -143,10 +149,10 @@ TEST(Policy, LogitsAndGradientsHaveTheSameBitsOnEveryMesh) {
       }
       for (int t = 0; t < kPolicyTensors; ++t) {
         const auto tensor = static_cast<PolicyTensor>(t);
-        EXPECT_TRUE(std::ranges::equal(result.gradient.words(t),
-                                       shard_part(expected.gradient.words(t), tensor, part.shard())))
+        EXPECT_TRUE(std::ranges::equal(result.gradient.words(tensor),
+                                       shard_part(expected.gradient.words(tensor), tensor, part.shard())))
             << name(tensor) << " on " << to_string(shape) << ", rows " << rows;
-        EXPECT_EQ(rows == 0, std::ranges::all_of(expected.gradient.words(t), [](auto w) { return w == 0; }));
+        EXPECT_EQ(rows == 0, std::ranges::all_of(expected.gradient.words(tensor), [](auto w) { return w == 0; }));
       }
     }
   }
@@ -192,10 +198,12 @@ class ReferenceModel {
 TEST(Policy, GradientIsTheFiniteDifferenceOfADoubleModel) {
   const Batch batch{kRowTile + 9};
   Mesh self = Mesh::self();
-  ReferenceModel reference(make_policy(self));
+  HostOps self_ops(self);
+  ReferenceModel reference(make_policy(self_ops));
   for (const MeshShape shape : mesh_shapes()) {
     Mesh mesh = make_mesh(shape);
-    const Policy policy = make_policy(mesh);
+    HostOps ops(mesh);
+    const Policy policy = make_policy(ops);
     const Result result = run(policy, mesh, batch);
     if (result.logits.size() > 3) {
       const auto row = reference.logits(batch.word(result.first_row, 0), batch.word(result.first_row, 1));
@@ -203,8 +211,8 @@ TEST(Policy, GradientIsTheFiniteDifferenceOfADoubleModel) {
     }
     for (int t = 0; t < kPolicyTensors; ++t) {
       const auto tensor = static_cast<PolicyTensor>(t);
-      std::vector<float> gradient(result.gradient.words(t).size());
-      result.gradient.read(t, gradient);
+      std::vector<float> gradient;
+      for (const std::int64_t word : result.gradient.words(tensor)) gradient.push_back(fixed_point_value(word));
       const std::size_t offset = is_sharded(tensor) ? static_cast<std::size_t>(policy.shard().begin) *
                                                           reference.tensors[t].size() / kVocab
                                                     : 0;
@@ -238,9 +246,10 @@ void expect_as_unpadded(const Policy& policy, const Result& result, const Policy
   }
   EXPECT_TRUE(same) << "logits " << what;
   for (int t = 0; t < kPolicyTensors; ++t) {
-    const auto words = expected.gradient.words(t);
-    EXPECT_TRUE(std::ranges::equal(result.gradient.words(t).first(words.size()), words)) << t << ' ' << what;
-    for (const std::int64_t word : result.gradient.words(t).subspan(words.size())) EXPECT_EQ(word, 0) << t << ' ' << what;
+    const auto tensor = static_cast<PolicyTensor>(t);
+    const auto words = expected.gradient.words(tensor);
+    EXPECT_TRUE(std::ranges::equal(result.gradient.words(tensor).first(words.size()), words)) << t << ' ' << what;
+    for (const std::int64_t word : result.gradient.words(tensor).subspan(words.size())) EXPECT_EQ(word, 0) << t << ' ' << what;
   }
   EXPECT_EQ(plain.head_columns(), columns);
 }
@@ -249,11 +258,12 @@ TEST(Policy, PaddingOfTheHeadIsGarbageThatReachesNoLogitAndNoGradient) {
   const Batch batch;
   for (const MeshShape shape : mesh_shapes()) {
     Mesh mesh = make_mesh(shape);
-    const Policy plain = make_policy(mesh);
+    HostOps ops(mesh);
+    const Policy plain = make_policy(ops);
     const Result expected = run(plain, mesh, batch);
     for (const int multiple : {7, 64, 128, 2000}) {
       const std::string what = "multiple " + std::to_string(multiple) + " on " + to_string(shape);
-      Policy policy = make_policy(mesh, multiple);
+      Policy policy = make_policy(ops, multiple);
       EXPECT_EQ(policy.head_columns() % multiple, 0) << what;
       const std::int64_t padding = policy.head_columns() - policy.shard().columns();
       EXPECT_LT(padding, multiple) << what;
@@ -273,8 +283,9 @@ TEST(Policy, PaddingOfTheHeadMayBeNaN) {
   const Batch batch;
   const MeshShape shape = mesh_shapes().back();
   Mesh mesh = make_mesh(shape);
-  const Policy plain = make_policy(mesh);
-  Policy policy = make_policy(mesh, 64);
+  HostOps ops(mesh);
+  const Policy plain = make_policy(ops);
+  Policy policy = make_policy(ops, 64);
   const std::int64_t words = policy.shard().columns();
   const auto head = policy.parameters().padded(PolicyTensor::head);
   const auto bias = policy.parameters().padded(PolicyTensor::head_bias);
@@ -286,11 +297,12 @@ TEST(Policy, PaddingOfTheHeadMayBeNaN) {
 TEST(Policy, EmbeddingsOfWordsThatDoNotOccurHaveNoGradient) {
   const Batch batch{20};
   Mesh self = Mesh::self();
-  const Policy policy = make_policy(self);
+  HostOps self_ops(self);
+  const Policy policy = make_policy(self_ops);
   const Result result = run(policy, self, batch);
   std::vector<bool> occurs(kVocab);
   for (std::int64_t r = 0; r < batch.rows; ++r) occurs[batch.word(r, 0)] = occurs[batch.word(r, 1)] = true;
-  const auto words = result.gradient.words(static_cast<int>(PolicyTensor::embeddings));
+  const auto words = result.gradient.words(PolicyTensor::embeddings);
   for (std::size_t v = 0; v < occurs.size(); ++v) {
     EXPECT_EQ(occurs[v], words[v * static_cast<std::size_t>(kModel.embedding)] != 0) << v;
   }
@@ -299,19 +311,21 @@ TEST(Policy, EmbeddingsOfWordsThatDoNotOccurHaveNoGradient) {
 TEST(Policy, ShardsMayBeEmpty) {
   constexpr std::int64_t kFew = 20;  // two slices that are not empty
   const std::vector<std::int32_t> contexts{1, 19, 17, 2, 3, 3};
-  const auto run_few = [&](Mesh& mesh) {
-    Policy policy(mesh, kModel, kFew, 5, {});
+  const auto run_few = [&](TensorOps& on) {
+    Policy policy(on, kModel, kFew, 5, {});
     std::vector<float> logits(static_cast<std::size_t>(3 * policy.shard().columns()));
     PolicyGradient gradient = policy.make_gradient();
-    Activations activations;
+    Activations activations(policy.ops());
     policy.forward(contexts, 0, activations, logits);
     policy.backward(activations, std::vector<float>(logits.size(), 0.25f), gradient);
-    policy.reduce(gradient);
-    const auto words = gradient.words(static_cast<int>(PolicyTensor::hidden_weights));
+    gradient.reduce();
+    gradient.check();
+    const auto words = gradient.words(PolicyTensor::hidden_weights);
     return std::vector<std::int64_t>(words.begin(), words.end());
   };
   Mesh self = Mesh::self(), mesh = make_mesh({1, world_size()});
-  EXPECT_EQ(run_few(mesh), run_few(self));
+  HostOps self_ops(self), ops(mesh);
+  EXPECT_EQ(run_few(ops), run_few(self_ops));
 }
 
 TEST(Policy, ABadLogitGradientOnOneRankThrowsOnAllRanks) {
@@ -320,34 +334,37 @@ TEST(Policy, ABadLogitGradientOnOneRankThrowsOnAllRanks) {
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), 1e9f, 4000.0f}) {
     for (const MeshShape shape : mesh_shapes()) {
       Mesh mesh = make_mesh(shape);
-      const Policy policy = make_policy(mesh);
+      HostOps ops(mesh);
+      const Policy policy = make_policy(ops);
       const Batch batch;
       const std::int64_t begin = mesh.batch_part() * kRowTile;
       std::vector<float> logits(static_cast<std::size_t>(kRowTile * policy.shard().columns())),
           dlogits(logits.size());
       if (mesh.world().rank() == world_size() - 1) dlogits.back() = bad;
-      Activations activations;
+      Activations activations(policy.ops());
       PolicyGradient gradient = policy.make_gradient();
       policy.forward(batch.contexts(0, kRowTile), begin, activations, logits);
       policy.backward(activations, dlogits, gradient);
-      EXPECT_THROW(policy.reduce(gradient), InvalidData) << to_string(shape);
+      gradient.reduce();
+      EXPECT_THROW(gradient.check(), InvalidData) << to_string(shape);
     }
   }
 }
 
 TEST(Policy, RefusesWordsOutsideTheVocabulary) {
   Mesh self = Mesh::self();
-  const Policy policy = make_policy(self);
-  Activations activations;
+  HostOps self_ops(self);
+  const Policy policy = make_policy(self_ops);
+  Activations activations(policy.ops());
   std::vector<float> logits(kVocab);
   for (const std::int32_t word : {-1, static_cast<std::int32_t>(kVocab)}) {
     const std::vector<std::int32_t> contexts{1, word};
     EXPECT_THROW(policy.forward(contexts, 0, activations, logits), InvalidArgument);
   }
   EXPECT_THROW(policy.forward(std::vector<std::int32_t>{1, 1, 1}, 0, activations, logits), InvalidArgument);
-  EXPECT_THROW(Policy(self, {0, 1, 1}, kVocab, 1, {}), InvalidArgument);
-  EXPECT_THROW(Policy(self, {1, 1, 1, 0}, kVocab, 1, {}), InvalidArgument);
-  EXPECT_THROW(Policy(self, kModel, kVocab, 1, std::vector<float>(3)), InvalidArgument);
+  EXPECT_THROW(Policy(self_ops, {0, 1, 1}, kVocab, 1, {}), InvalidArgument);
+  EXPECT_THROW(Policy(self_ops, {1, 1, 1, 0}, kVocab, 1, {}), InvalidArgument);
+  EXPECT_THROW(Policy(self_ops, kModel, kVocab, 1, std::vector<float>(3)), InvalidArgument);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "klmesh/error.hpp"
+#include "loop/host/host_ops.hpp"
 #include "loop/meshes.hpp"
 #include "loop/random.hpp"
 #include "loop/reward_model.hpp"
@@ -47,10 +48,12 @@ TEST(RewardModel, GradientIsTheFiniteDifference) {
   const Texts texts(12);
   const auto pairs = texts.pairs();
   auto self = make_self_communicator();
+  Mesh alone = Mesh::self();
+  HostOps ops(alone);
   RewardConfig reward;
   reward.min_words = 1;
   reward.weight_decay = 0;
-  RewardModel model(kVocab, reward, {0.9, 0.99, 1e-8});
+  RewardModel model(ops, kVocab, reward, {0.9, 0.99, 1e-8});
   for (std::int64_t w = 0; w < kVocab; ++w) model.scores()[w] = std::sin(static_cast<float>(w));
   RewardModel moved = model;
   EXPECT_NEAR(moved.step(pairs, 12, *self), mean_loss(model, pairs), 1e-12);
@@ -71,8 +74,10 @@ TEST(RewardModel, AnySplitOfThePairsGivesTheSameBits) {
   const Texts texts(64);
   const auto pairs = texts.pairs();
   auto self = make_self_communicator();
+  Mesh alone = Mesh::self();
+  HostOps ops(alone);
   Mesh mesh = make_mesh({world_size(), 1});
-  RewardModel whole(kVocab, {}, {}), split(kVocab, {}, {});
+  RewardModel whole(ops, kVocab, {}, {}), split(ops, kVocab, {}, {});
   const int rank = mesh.world().rank(), ranks = world_size();
   const std::size_t begin = 64u * rank * rank / (ranks * ranks),
                     end = 64u * (rank + 1) * (rank + 1) / (ranks * ranks);
@@ -87,7 +92,9 @@ TEST(RewardModel, LearnsToTellTheTextsApart) {
   const Texts texts(200);
   const auto pairs = texts.pairs();
   auto self = make_self_communicator();
-  RewardModel model(kVocab, {}, {});
+  Mesh alone = Mesh::self();
+  HostOps ops(alone);
+  RewardModel model(ops, kVocab, {}, {});
   EXPECT_EQ(model.accuracy(pairs), 0.5);
   const auto training = std::span(pairs).first(100);
   const double before = model.step(training, 100, *self);
@@ -98,9 +105,11 @@ TEST(RewardModel, LearnsToTellTheTextsApart) {
 }
 
 TEST(RewardModel, LengthAndSpecialTokensDoNotCount) {
+  Mesh alone = Mesh::self();
+  HostOps ops(alone);
   RewardConfig reward;
   reward.min_words = 1;
-  RewardModel model(kVocab, reward, {});
+  RewardModel model(ops, kVocab, reward, {});
   for (std::int64_t w = 0; w < kVocab; ++w) model.scores()[w] = static_cast<float>(w);
   const std::vector<std::int32_t> once{10, 20}, twice{10, 20, 10, 20, 2, 1, 0}, none{2};
   EXPECT_EQ(model.score(once), 15.0);
@@ -111,17 +120,21 @@ TEST(RewardModel, LengthAndSpecialTokensDoNotCount) {
 }
 
 TEST(RewardModel, ShortTextsAreAveragedOverTheLeastNumberOfWords) {
+  Mesh alone = Mesh::self();
+  HostOps ops(alone);
   RewardConfig reward;
   reward.min_words = 4;
-  RewardModel model(kVocab, reward, {});
+  RewardModel model(ops, kVocab, reward, {});
   for (std::int64_t w = 0; w < kVocab; ++w) model.scores()[w] = static_cast<float>(w);
   EXPECT_EQ(model.score(std::vector<std::int32_t>{10, 20}), 7.5);
   EXPECT_EQ(model.score(std::vector<std::int32_t>{10, 20, 10, 20, 10}), 14.0);
 }
 
 TEST(RewardModel, AWrongWordOnOneRankThrowsOnAllRanks) {
+  Mesh alone = Mesh::self();
+  HostOps ops(alone);
   Mesh mesh = make_mesh({world_size(), 1});
-  RewardModel model(kVocab, {}, {});
+  RewardModel model(ops, kVocab, {}, {});
   const std::vector<std::int32_t> good{5}, bad{-4};
   const PreferencePair pair{good, mesh.world().rank() == 0 ? bad : good};
   EXPECT_THROW(model.step(std::span(&pair, 1), world_size(), mesh.world()), InvalidData);

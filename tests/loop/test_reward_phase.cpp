@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "loop/host/host_ops.hpp"
 #include "loop/meshes.hpp"
 #include "loop/reward_phase.hpp"
 #include "loop/small_corpus.hpp"
@@ -20,11 +21,13 @@ class RewardPhaseTest : public ::testing::Test {
     for (int i = 0; i < steps; ++i) records.push_back(phase.step());
     return records;
   }
-  RewardModel make_model() const { return {corpus_.vocabulary.size(), config_.reward, config_.adam}; }
+  RewardModel make_model() { return {ops_, corpus_.vocabulary.size(), config_.reward, config_.adam}; }
 
   TextDirectory directory_;
   TrainConfig config_ = small_config(directory_);
   Corpus corpus_ = load_corpus(config_.data, config_.seed);
+  Mesh alone_ = Mesh::self();
+  HostOps ops_{alone_};
 };
 
 TEST_F(RewardPhaseTest, SameBitsOnEveryMesh) {

@@ -2,9 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <vector>
 
+#include "engine/exchange_plan.hpp"
+#include "loop/host/host_ops.hpp"
 #include "loop/meshes.hpp"
 #include "loop/rlhf_phase.hpp"
 #include "loop/small_corpus.hpp"
@@ -20,8 +23,8 @@ class RlhfPhaseTest : public ::testing::Test {
   RlhfPhaseTest() : config_(small_config(directory_)) {}
 
   /// A reference whose logits spread, so that tokens differ and sequences end early now and then.
-  Policy make_reference(Mesh& mesh) const {
-    Policy policy(mesh, config_.model, kVocab, config_.seed, {});
+  Policy make_reference(TensorOps& ops) const {
+    Policy policy(ops, config_.model, kVocab, config_.seed, {});
     auto head = policy.parameters()[PolicyTensor::head];
     for (std::int64_t i = 0; i < head.rows * head.columns; ++i) head.data[i] *= 20.0f;
     if (policy.shard().contains(Vocabulary::end)) {
@@ -31,19 +34,21 @@ class RlhfPhaseTest : public ::testing::Test {
   }
 
   /// Words of the upper half are worth more.
-  RewardModel make_reward() const {
-    RewardModel model(kVocab, config_.reward, config_.adam);
+  RewardModel make_reward(TensorOps& ops) const {
+    RewardModel model(ops, kVocab, config_.reward, config_.adam);
     for (std::int64_t w = 0; w < kVocab; ++w) model.scores()[static_cast<std::size_t>(w)] = w < kVocab / 2 ? -1.0f : 1.0f;
     return model;
   }
 
   std::vector<StepRecord> run(Mesh& mesh, Penalty penalty, int steps) const {
-    Engine engine(mesh, kVocab);
-    const Policy reference = make_reference(mesh);
-    const RewardModel reward = make_reward();
-    RlhfPhase phase(mesh, engine, reference, reward, penalty, config_,
-                    [&](const Policy& policy, const SampleRequest& request) {
-                      return sample_sequences(policy, mesh, request);
+    HostOps ops(mesh);
+    Engine engine = ops.make_engine(kVocab);
+    const Policy reference = make_reference(ops);
+    const RewardModel reward = make_reward(ops);
+    Sampler sampler(ops);
+    RlhfPhase phase(engine, reference, reward, penalty, config_,
+                    [&](const Policy& policy, const SampleRequest& request, SampleBatch& batch) {
+                      sampler.sample(policy, request, batch);
                     });
     std::vector<StepRecord> records;
     for (int i = 0; i < steps; ++i) records.push_back(phase.step());
@@ -86,6 +91,18 @@ TEST_F(RlhfPhaseTest, SameBitsWithOddSizes) {
     config_.rlhf.length = size.length;
     SCOPED_TRACE(std::to_string(size.sequences) + " sequences of " + std::to_string(size.length));
     expect_same_on_all_meshes(Penalty::exact_reward, 2);
+  }
+}
+
+// So many rows that an engine that may choose finishes each on one rank alone; the loop reads them all on every rank.
+TEST_F(RlhfPhaseTest, SameBitsBeyondTheRowsThatTravelByGather) {
+  const MeshShape shape{1, static_cast<int>(std::bit_floor(static_cast<unsigned>(world_size())))};
+  if (shape.vocab == 1 || shape.vocab != world_size()) GTEST_SKIP() << "needs several vocabulary parts";
+  config_.rlhf.length = 32;
+  config_.rlhf.sequences = most_gathered_rows(vocab_shard(kVocab, 0, shape.vocab)) / config_.rlhf.length + 1;
+  for (const Penalty kind : {Penalty::exact_reward, Penalty::k3_loss}) {
+    Mesh mesh = make_mesh(shape);
+    EXPECT_EQ(difference_of(run(mesh, kind, 2), run_alone(kind, 2)), "") << name(kind);
   }
 }
 
@@ -191,13 +208,15 @@ TEST_F(RlhfPhaseTest, EndsWithTheFirstStepAboveTheLimitAndNotBefore) {
 // The policy that an early end leaves is the one whose KL was measured.
 TEST_F(RlhfPhaseTest, AStepAboveTheLimitDoesNotMoveThePolicy) {
   Mesh mesh = Mesh::self();
-  Engine engine(mesh, kVocab);
-  const Policy reference = make_reference(mesh);
-  const RewardModel reward = make_reward();
+  HostOps ops(mesh);
+  Engine engine = ops.make_engine(kVocab);
+  const Policy reference = make_reference(ops);
+  const RewardModel reward = make_reward(ops);
+  Sampler sampler(ops);
   config_.rlhf.stop_kl = 1e-9;
-  RlhfPhase phase(mesh, engine, reference, reward, Penalty::exact_reward, config_,
-                  [&](const Policy& policy, const SampleRequest& request) {
-                    return sample_sequences(policy, mesh, request);
+  RlhfPhase phase(engine, reference, reward, Penalty::exact_reward, config_,
+                  [&](const Policy& policy, const SampleRequest& request, SampleBatch& batch) {
+                    sampler.sample(policy, request, batch);
                   });
   const auto words = [&] {
     const auto flat = std::as_const(phase).policy().parameters().flat();

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "loop/host/host_ops.hpp"
 #include "loop/meshes.hpp"
 #include "loop/samples.hpp"
 #include "loop/small_corpus.hpp"
@@ -13,8 +14,9 @@ TEST(SampleTexts, AreTheSameOnEveryMesh) {
   const TrainConfig config = small_config(directory);
   const Corpus corpus = load_corpus(config.data, config.seed);
   const auto texts_on = [&](Mesh& mesh) {
-    const Policy policy(mesh, config.model, corpus.vocabulary.size(), config.seed, {});
-    return sample_texts(policy, mesh, corpus.vocabulary, config);
+    HostOps ops(mesh);
+    const Policy policy(ops, config.model, corpus.vocabulary.size(), config.seed, {});
+    return sample_texts(policy, corpus.vocabulary, config);
   };
   Mesh self = Mesh::self();
   const auto expected = texts_on(self);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "klmesh/error.hpp"
+#include "loop/host/host_ops.hpp"
 #include "loop/meshes.hpp"
 #include "loop/partition.hpp"
 #include "loop/text_directory.hpp"
@@ -23,8 +24,8 @@ constexpr ModelConfig kModel{3, 4, 6};
 constexpr std::int64_t kVocab = 200, kSequences = 10, kLength = 5;
 
 /// Sequences of which some end early, and none on every batch part, is what phase 3 has.
-Policy make_policy(Mesh& mesh) {
-  Policy policy(mesh, kModel, kVocab, 11, {});
+Policy make_policy(TensorOps& ops) {
+  Policy policy(ops, kModel, kVocab, 11, {});
   if (policy.shard().contains(Vocabulary::end)) {
     policy.parameters()[PolicyTensor::head_bias].data[Vocabulary::end - policy.shard().begin] = 4.0f;
   }
@@ -37,12 +38,13 @@ SampleRequest request_on(Mesh& mesh, std::uint32_t step) {
 }
 
 /// Dumps steps 1 and 2 of an arm and gives the batches of this rank.
-std::vector<SampleBatch> dump(Mesh& mesh, const std::string& path) {
-  const Policy policy = make_policy(mesh);
+std::vector<SampleBatch> dump(TensorOps& ops, const std::string& path) {
+  Mesh& mesh = ops.mesh();
+  const Policy policy = make_policy(ops);
   TokenDump dump(path, mesh);
   std::vector<SampleBatch> batches;
   for (const std::uint32_t step : {1u, 2u}) {
-    batches.push_back(sample_sequences(policy, mesh, request_on(mesh, step)));
+    batches.push_back(sample_sequences(policy, request_on(mesh, step)));
     dump.write("none", batches.back(), request_on(mesh, step), kSequences);
   }
   return batches;
@@ -56,23 +58,26 @@ std::string read(const std::string& path) {
 TEST(TokenTrace, FilesAreTheSameOnEveryMeshAndReplayGivesTheBatches) {
   const TextDirectory directory;  // each rank its own: only rank 0's is written under a mesh
   Mesh self = Mesh::self();
-  dump(self, directory.path("alone"));
+  HostOps self_ops(self);
+  dump(self_ops, directory.path("alone"));
   const std::string expected = read(directory.path("alone"));
   EXPECT_THAT(expected, HasSubstr(R"({"arm":"none","step":1,"tokens":[[)"));
   const TokenReplay replay(directory.path("alone"), kVocab);
   for (const MeshShape shape : mesh_shapes()) {
     Mesh mesh = make_mesh(shape);
-    const auto batches = dump(mesh, directory.path("mesh"));
+    HostOps ops(mesh);
+    const auto batches = dump(ops, directory.path("mesh"));
     if (mesh.world().rank() == 0) {
       EXPECT_EQ(read(directory.path("mesh")), expected) << to_string(shape);
     }
     for (const std::uint32_t step : {1u, 2u}) {
-      const SampleBatch batch = replay.batch("none", request_on(mesh, step), kSequences, kModel.context);
+      SampleBatch batch(ops);
+      replay.serve("none", request_on(mesh, step), kSequences, kModel.context, batch);
       const SampleBatch& sampled = batches[step - 1];
-      EXPECT_EQ(batch.tokens, sampled.tokens);
-      EXPECT_EQ(batch.mask, sampled.mask);
+      EXPECT_TRUE(std::ranges::equal(batch.tokens.span(), sampled.tokens.span()));
+      EXPECT_TRUE(std::ranges::equal(batch.mask.span(), sampled.mask.span()));
       // What a context holds after the end is <eos> in both, so even masked rows agree.
-      EXPECT_EQ(batch.contexts, sampled.contexts);
+      EXPECT_TRUE(std::ranges::equal(batch.contexts.span(), sampled.contexts.span()));
       EXPECT_EQ(batch.sequences, sampled.sequences);
       EXPECT_EQ(batch.length, sampled.length);
       EXPECT_EQ(batch.context, sampled.context);
@@ -83,21 +88,23 @@ TEST(TokenTrace, FilesAreTheSameOnEveryMeshAndReplayGivesTheBatches) {
 TEST(TokenTrace, ADumpThatCannotBeWrittenThrowsOnEveryRank) {
   for (const MeshShape shape : mesh_shapes()) {
     Mesh mesh = make_mesh(shape);
+    HostOps ops(mesh);
     EXPECT_THAT(message_of<IoError>([&] { TokenDump("/nonexistent/tokens.jsonl", mesh); }),
                 HasSubstr("/nonexistent/tokens.jsonl"));
-    EXPECT_THAT(message_of<IoError>([&] { dump(mesh, "/dev/full"); }), HasSubstr("/dev/full"));
+    EXPECT_THAT(message_of<IoError>([&] { dump(ops, "/dev/full"); }), HasSubstr("/dev/full"));
   }
 }
 
 TEST(TokenTrace, ADumpGoesOnAfterTheStepsThatAreKept) {
   Mesh mesh = make_mesh(mesh_shapes().back());
+  HostOps ops(mesh);
   const TextDirectory directory;
   const std::string path = directory.path("tokens");
   const bool looks = mesh.world().rank() == 0;
-  dump(mesh, path);
+  dump(ops, path);
   const std::string whole = read(path);
   const std::string first = whole.substr(0, whole.find('\n') + 1);
-  const Policy policy = make_policy(mesh);
+  const Policy policy = make_policy(ops);
   const TokenDump::Keep one_step = [](std::string_view arm, std::int64_t step) { return arm == "none" && step <= 1; };
   // With what came later, with half of it, and with nothing of it.
   for (const std::string& left : {whole, whole.substr(0, whole.size() - 5), first}) {
@@ -106,7 +113,7 @@ TEST(TokenTrace, ADumpGoesOnAfterTheStepsThatAreKept) {
     if (looks) {
       EXPECT_EQ(read(path), first);
     }
-    again.write("none", sample_sequences(policy, mesh, request_on(mesh, 2)), request_on(mesh, 2), kSequences);
+    again.write("none", sample_sequences(policy, request_on(mesh, 2)), request_on(mesh, 2), kSequences);
     if (looks) {
       EXPECT_EQ(read(path), whole);
     }
@@ -171,9 +178,13 @@ TEST_F(Replay, StepsOfAnotherShapeAreNamedWhateverPartIsAsked) {
   const TokenReplay replay = open(
       R"({"arm": "none", "step": 1, "tokens": [[4, 5], [6, 7], [8]]})" "\n"
       R"({"arm": "none", "step": 2, "tokens": [[4, 5], [6, 7], [8, 9]]})" "\n");
+  Mesh self = Mesh::self();
+  HostOps ops(self);
   const auto ask = [&](const char* arm, std::int64_t first, std::int64_t count, std::int64_t length,
                        std::uint32_t step, std::int64_t total) {
-    return replay.batch(arm, {first, count, length, 0, step}, total, 2);
+    SampleBatch batch(ops);
+    replay.serve(arm, {first, count, length, 0, step}, total, 2, batch);
+    return batch.tokens.download(CopyReason::token_trace);
   };
   const auto refused = [&](auto... arguments) { return message_of<InvalidData>([&] { ask(arguments...); }); };
   EXPECT_THAT(refused("none", 0, 1, 2, 3, 3), AllOf(HasSubstr("trace: arm none, step 3"), HasSubstr("not in")));
@@ -181,8 +192,8 @@ TEST_F(Replay, StepsOfAnotherShapeAreNamedWhateverPartIsAsked) {
   EXPECT_THAT(refused("none", 0, 1, 2, 2, 4), HasSubstr("step 2 has 3 sequences, the run 4"));
   EXPECT_THAT(refused("none", 0, 1, 3, 2, 3), HasSubstr("step 2, sequence 0 has 2 tokens, the run 3"));
   EXPECT_THAT(refused("none", 0, 1, 2, 1, 3), HasSubstr("step 1, sequence 2 has 1 tokens, the run 2"));
-  EXPECT_THAT(ask("none", 1, 2, 2, 2, 3).tokens, ::testing::ElementsAre(6, 7, 8, 9));
-  EXPECT_THAT(ask("none", 3, 0, 2, 2, 3).tokens, ::testing::ElementsAre());
+  EXPECT_THAT(ask("none", 1, 2, 2, 2, 3), ::testing::ElementsAre(6, 7, 8, 9));
+  EXPECT_THAT(ask("none", 3, 0, 2, 2, 3), ::testing::ElementsAre());
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "klmesh/error.hpp"
+#include "loop/host/host_ops.hpp"
 #include "loop/meshes.hpp"
 #include "loop/small_corpus.hpp"
 #include "loop/training.hpp"
@@ -35,8 +36,9 @@ TEST(Training, RunsThePhasesInOrderAndSumsThemUp) {
   const TextDirectory directory;
   const TrainConfig config = small_config(directory);
   Mesh mesh = make_mesh({1, world_size()});
+  HostOps ops(mesh);
   Listener listener;
-  const TrainingSummary summary = run_training(mesh, config, {}, listener);
+  const TrainingSummary summary = run_training(ops, config, {}, listener);
   EXPECT_THAT(listener.heard,
               ::testing::ElementsAre("corpus", "1 of 4", "end", "mle", "2 of 3", "end", "reward", "3exact_reward of 3",
                                      "end", "arm", "3none of 3", "end", "arm"));
@@ -70,8 +72,9 @@ TEST(Training, StartsAtTheFirstPhaseAndLeavesOutPhasesWithoutSteps) {
   config.loop.first_phase = 2;
   config.rlhf.steps = 0;
   Mesh self = Mesh::self();
+  HostOps ops(self);
   Listener listener;
-  const TrainingSummary summary = run_training(self, config, {}, listener);
+  const TrainingSummary summary = run_training(ops, config, {}, listener);
   EXPECT_THAT(listener.heard, ::testing::ElementsAre("corpus", "2 of 3", "end", "reward"));
   EXPECT_FALSE(summary.mle.has_value());
   EXPECT_TRUE(summary.arms.empty());
@@ -83,13 +86,14 @@ TEST(Training, RanksThatReadOtherTextsAllThrow) {
   const TextDirectory directory;
   TrainConfig config = small_config(directory);
   Mesh mesh = make_mesh({world_size(), 1});
+  HostOps ops(mesh);
   TrainingObserver silent;
   const bool last = mesh.world().rank() == world_size() - 1;
   if (last) directory.write("songs", small_texts('m', 119));
-  EXPECT_THAT(message_of<InvalidData>([&] { run_training(mesh, config, {}, silent); }),
+  EXPECT_THAT(message_of<InvalidData>([&] { run_training(ops, config, {}, silent); }),
               ::testing::HasSubstr("ranks disagree about the corpus"));
   if (last) config.data.paths = {"/nonexistent"};
-  EXPECT_THAT(message_of<InputNotFound>([&] { run_training(mesh, config, {}, silent); }),
+  EXPECT_THAT(message_of<InputNotFound>([&] { run_training(ops, config, {}, silent); }),
               ::testing::HasSubstr("/nonexistent"));
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "comm/agreement.hpp"
+#include "comm/nccl/device_code.hpp"
 #include "core/cuda/cuda_check.hpp"
 #include "klmesh/device.hpp"
 #include "klmesh/error.hpp"
@@ -41,22 +42,31 @@ void require_own_devices(std::span<const Choice> all) {
   }
 }
 
+void require_code(const DeviceInfo& device) {
+  if (comm::has_code_for_device()) return;
+  throw BackendUnavailable(fmt::format("this build has no code for GPU {}, {} of compute capability {}.{}", device.index,
+                                       device.name, device.compute_major, device.compute_minor));
+}
+
 }  // namespace
 
 int bind_device(Communicator& world, NodePlacement place) {
   Choice mine;
-  int device = 0;
+  DeviceInfo chosen;
   agree(world, "bind_device", 0, failure_of([&] {
           const std::vector<DeviceInfo> visible = devices();
           require_device(visible);
-          device = place.rank % static_cast<int>(visible.size());
-          mine = {visible[static_cast<std::size_t>(device)].uuid, static_cast<std::int32_t>(visible.size()), place.ranks};
+          chosen = visible[static_cast<std::size_t>(place.rank) % visible.size()];
+          mine = {chosen.uuid, static_cast<std::int32_t>(visible.size()), place.ranks};
         }));
   std::vector<Choice> all(static_cast<std::size_t>(world.size()));
   world.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));
   require_own_devices(all);
-  agree(world, "bind_device", 0, failure_of([&] { cuda::check(cudaSetDevice(device), "cudaSetDevice"); }));
-  return device;
+  agree(world, "bind_device", 0, failure_of([&] {
+          cuda::check(cudaSetDevice(chosen.index), "cudaSetDevice");
+          require_code(chosen);
+        }));
+  return chosen.index;
 }
 
 }  // namespace klmesh

@@ -43,6 +43,7 @@ ncclComm_t initialised(const ncclUniqueId& id, int rank, int size, const NcclOpt
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;
   ncclComm_t comm = nullptr;
+  const OperationLog::Scope operation(options.log, "ncclCommInitRankConfig");
   check(ncclCommInitRankConfig(&comm, size, id, rank, &config), "ncclCommInitRankConfig");
   const ncclResult_t state = comm::settled_state(comm, options.deadline);
   if (state == ncclSuccess) return comm;
@@ -104,11 +105,15 @@ std::unique_ptr<DeviceCommunicator> borrow_nccl_communicator(void* handle, Commu
 
 DeviceMesh make_nccl_mesh(Mesh& mesh, int device, const NcclOptions& options) {
   const int world_rank = mesh.world().rank();
-  const NcclOptions world_options{options.deadline, "the world"};
-  const NcclOptions vocab_options{options.deadline, fmt::format("the vocabulary group of world rank {}", world_rank)};
+  const NcclOptions world_options{options.deadline, "the world", options.log};
+  const NcclOptions vocab_options{options.deadline, fmt::format("the vocabulary group of world rank {}", world_rank),
+                                  options.log};
+  const NcclOptions batch_options{options.deadline, fmt::format("the batch group of world rank {}", world_rank),
+                                  options.log};
   auto world = make_nccl_communicator(mesh.world(), device, world_options);
   auto vocab = make_nccl_communicator(mesh.vocab(), device, vocab_options);
-  return {mesh, std::move(world), std::move(vocab), options.deadline};
+  auto batch = make_nccl_communicator(mesh.batch(), device, batch_options);
+  return {mesh, std::move(world), std::move(vocab), std::move(batch), options.deadline, options.log};
 }
 
 }  // namespace klmesh

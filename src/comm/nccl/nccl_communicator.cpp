@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <utility>
 
 #include "comm/checks.hpp"
+#include "comm/nccl/bounded_run.hpp"
 #include "comm/nccl/device_guard.hpp"
 #include "comm/nccl/nccl_check.hpp"
 #include "comm/nccl/poll_until.hpp"
@@ -40,6 +42,26 @@ ncclResult_t async_state(ncclComm_t comm) {
   return state;
 }
 
+// NCCL does not give up a communicator that a graph has captured before the graph is destroyed, not even by abort: that ends
+// what runs, and then waits. Whoever aborts because a peer is lost may be the one who would destroy the graph.
+constexpr std::chrono::duration<double> kAbortPatience{0.5};
+
+// As long as the peers do the same; else by abort, which waits for nobody.
+void end_in_order(ncclComm_t comm, int device, std::chrono::duration<double> deadline) noexcept {
+  try {
+    const DeviceGuard guard(device);
+    check(ncclCommFinalize(comm), "ncclCommFinalize");
+    const ncclResult_t state = settled_state(comm, deadline);
+    check(state, "ncclCommFinalize");
+    if (state == ncclSuccess) {
+      check(ncclCommDestroy(comm), "ncclCommDestroy");
+      return;
+    }
+  } catch (const Error&) {  // a destructor has nobody to tell
+  }
+  static_cast<void>(ncclCommAbort(comm));
+}
+
 }  // namespace
 
 ncclResult_t settled_state(ncclComm_t comm, std::chrono::duration<double> deadline) {
@@ -55,22 +77,18 @@ NcclCommunicator::NcclCommunicator(ncclComm_t comm, Ownership ownership, const N
   check(ncclCommCuDevice(comm_, &device_), "ncclCommCuDevice");
 }
 
-// In order if all is done, and as long as the peers do the same; else by abort, which waits for nobody.
 NcclCommunicator::~NcclCommunicator() {
   if (!usable_ || ownership_ == Ownership::borrowed) return;
-  try {
-    const DeviceGuard guard(device_);
-    if (trail_.first_unfinished().sequence == 0) {
-      check(ncclCommFinalize(comm_), "ncclCommFinalize");
-      check(settled_state(comm_, options_.deadline), "ncclCommFinalize");
-      if (async_state(comm_) == ncclSuccess) {
-        check(ncclCommDestroy(comm_), "ncclCommDestroy");
-        return;
-      }
-    }
-  } catch (const Error&) {  // a destructor has nobody to tell
+  if (trail_.first_unfinished().sequence != 0) {
+    abort();
+    return;
   }
-  abort();
+  const auto end = [comm = comm_, device = device_, deadline = options_.deadline] { end_in_order(comm, device, deadline); };
+  if (trail_.captured()) {
+    bounded_run(end, options_.deadline);
+  } else {
+    end();
+  }
 }
 
 void NcclCommunicator::all_gather(std::span<const std::byte> send, std::span<std::byte> receive, StreamRef stream) {
@@ -115,7 +133,7 @@ void NcclCommunicator::all_reduce(std::span<std::int64_t> sums, std::span<std::u
 void NcclCommunicator::wait(StreamRef stream) {
   poll();
   const std::array<DeviceCommunicator*, 1> self = {this};
-  wait_for_stream(stream, self, options_.deadline);
+  wait_for_stream(stream, self, options_.deadline, options_.log);
 }
 
 void NcclCommunicator::poll() {
@@ -128,8 +146,17 @@ void NcclCommunicator::poll() {
 }
 
 void NcclCommunicator::abort() noexcept {
-  if (usable_ && ownership_ == Ownership::owned) static_cast<void>(ncclCommAbort(comm_));
-  usable_ = false;
+  if (!std::exchange(usable_, false) || ownership_ == Ownership::borrowed) return;
+  if (trail_.captured()) {
+    bounded_run([comm = comm_] { static_cast<void>(ncclCommAbort(comm)); }, kAbortPatience);
+  } else {
+    static_cast<void>(ncclCommAbort(comm_));
+  }
+}
+
+DeviceCommunicator::Operation NcclCommunicator::unfinished() const {
+  const OperationTrail::Operation operation = trail_.first_unfinished();
+  return {operation.name, operation.sequence};
 }
 
 std::string NcclCommunicator::outstanding() const {
@@ -143,6 +170,7 @@ void NcclCommunicator::run(const char* operation, StreamRef stream, Enqueue&& en
   if (stream.is_host()) throw InvalidArgument(fmt::format("{}: host_stream is no stream of a device", operation));
   poll();
   trail_.begin(operation);
+  const OperationLog::Scope scope(options_.log, operation, trail_.last().sequence);
   try {
     enqueue();
     settle();

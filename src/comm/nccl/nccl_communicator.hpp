@@ -36,6 +36,7 @@ class NcclCommunicator final : public DeviceCommunicator {
   void poll() override;
   void abort() noexcept override;
   void note_done(StreamRef stream) noexcept override { trail_.note_done(stream); }
+  Operation unfinished() const override;
   std::string outstanding() const override;
 
  private:

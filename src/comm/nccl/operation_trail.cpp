@@ -1,5 +1,6 @@
 #include "comm/nccl/operation_trail.hpp"
 
+#include "comm/nccl/capture.hpp"
 #include "core/cuda/cuda_check.hpp"
 
 namespace klmesh::comm {
@@ -20,9 +21,9 @@ void OperationTrail::begin(const char* name) {
 }
 
 void OperationTrail::end(StreamRef stream) {
-  cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
-  cuda::check(cudaStreamIsCapturing(cuda::native(stream), &capture), "cudaStreamIsCapturing");
-  if (capture == cudaStreamCaptureStatusNone) {
+  if (is_capturing(stream)) {
+    captured_ = true;
+  } else {
     Mark& mark = marks_[last_.sequence % kMarks];
     cuda::check(cudaEventRecord(mark.event, cuda::native(stream)), "cudaEventRecord");
     mark.operation = last_;

@@ -34,6 +34,8 @@ class OperationTrail {
   /// Forgets what was enqueued on `stream`: it is done.
   void note_done(StreamRef stream) noexcept;
 
+  /// Whether a graph has, or had, one of the operations.
+  bool captured() const noexcept { return captured_; }
   /// The operation that was begun last.
   const Operation& last() const noexcept { return last_; }
   /// The oldest operation that is not known to be done, of the last kMarks; sequence 0 if there is none.
@@ -49,6 +51,7 @@ class OperationTrail {
 
   Operation last_;
   bool open_ = false;             // begun, not ended
+  bool captured_ = false;
   std::array<Mark, kMarks> marks_;  // operation n at n % kMarks
 };
 

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "comm/nccl/capture.hpp"
 #include "comm/nccl/poll_until.hpp"
 #include "core/cuda/cuda_check.hpp"
 #include "klmesh/error.hpp"
@@ -31,6 +32,21 @@ bool is_done(StreamRef stream, std::span<DeviceCommunicator* const> groups) {
   return true;
 }
 
+// Who gets the error frees what the stream still works with: an aborted exchange ends within milliseconds, and the rest of
+// the stream after it. A borrowed group is not aborted, so this has an end of its own.
+void drain(StreamRef stream) noexcept {
+  constexpr Seconds kPatience{0.5};
+  static_cast<void>(poll_until([&] { return cudaStreamQuery(cuda::native(stream)) != cudaErrorNotReady; }, kPatience));
+  static_cast<void>(cudaGetLastError());
+}
+
+DeviceCommunicator::Operation first_unfinished(std::span<DeviceCommunicator* const> groups) {
+  for (const DeviceCommunicator* const group : groups) {
+    if (const auto operation = group->unfinished(); operation.number != 0) return operation;
+  }
+  return {"work on the device", 0};
+}
+
 std::string first_outstanding(std::span<DeviceCommunicator* const> groups) {
   for (const DeviceCommunicator* const group : groups) {
     if (std::string operation = group->outstanding(); !operation.empty()) return operation;
@@ -41,8 +57,11 @@ std::string first_outstanding(std::span<DeviceCommunicator* const> groups) {
 }  // namespace
 
 void wait_for_stream(StreamRef stream, std::span<DeviceCommunicator* const> groups,
-                     std::chrono::duration<double> deadline) {
+                     std::chrono::duration<double> deadline, OperationLog* log) {
   if (stream.is_host()) throw InvalidArgument("wait: host_stream is no stream of a device");
+  if (is_capturing(stream)) throw InvalidArgument("wait: the stream is being captured");  // a query would end the capture
+  const DeviceCommunicator::Operation waited_for = log == nullptr ? DeviceCommunicator::Operation{} : first_unfinished(groups);
+  const OperationLog::Scope scope(log, waited_for.name, waited_for.number);
   try {
     const auto waited = poll_until([&] { return is_done(stream, groups); }, deadline);
     if (!waited) {
@@ -56,6 +75,7 @@ void wait_for_stream(StreamRef stream, std::span<DeviceCommunicator* const> grou
                                        operation, waited->count()));
   } catch (...) {
     abort_all(groups);
+    drain(stream);
     throw;
   }
 }

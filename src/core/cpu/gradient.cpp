@@ -5,36 +5,16 @@
 #include <vector>
 
 #include "core/cpu/decode.hpp"
+#include "core/cpu/gradient_weights.hpp"
 #include "core/cpu/mixture-inl.h"
 #include "core/cpu/vector_math-inl.h"
 #include "core/kernels.hpp"
+#if HWY_TARGET != HWY_SCALAR
+#include "core/cpu/gradient_float-inl.h"
+#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace klmesh::cpu::HWY_NAMESPACE {
-
-// Weights of the quantities in one row, and what the row's gradient needs of its statistics.
-struct RowWeights {
-  double kl_reverse, kl_forward, logp, entropy;
-  double half_jensen_shannon;
-  RowNormalizer normalizer;
-  double constant;  // what multiplies pi_v whatever v is
-};
-
-inline double weight_of(std::span<const double> scales, std::int64_t row) {
-  return scales.empty() ? 0.0 : scales[static_cast<std::size_t>(row)];
-}
-
-inline RowWeights row_weights(const RowScales& scales, const TokenStats& token, std::int64_t row) {
-  RowWeights w{weight_of(scales.kl_reverse, row), weight_of(scales.kl_forward, row),
-               weight_of(scales.logp_policy, row), weight_of(scales.entropy_policy, row),
-               0.5 * weight_of(scales.jensen_shannon, row), token.normalizer, 0.0};
-  // An unused quantity may be infinite or unknown; its weight of 0 must not turn that into NaN.
-  if (w.kl_reverse != 0.0) w.constant -= w.kl_reverse * w.normalizer.kl_reverse;
-  if (w.entropy != 0.0) w.constant -= w.entropy * w.normalizer.entropy_policy;
-  if (w.half_jensen_shannon != 0.0) w.constant -= w.half_jensen_shannon * w.normalizer.kl_policy_mixture;
-  w.constant -= w.logp;
-  return w;
-}
 
 // pi (s_r (-l - KL) - s_e (log pi + H) - s_l - s_j/2 (log(m / pi) + KL[pi || m])) + s_f (pi - ref), with l = log(ref / pi)
 // taken from the centred difference and m = (pi + ref) / 2; times the policy's scale, for the logits in memory. The
@@ -135,47 +115,124 @@ class RowOutput {
   std::vector<float>& buffer_;
 };
 
+// One row in fp64.
 template <typename T, bool kScaled>
-void gradient_of(const LogitsView& policy, const LogitsView& reference, const VocabShard& shard,
-                 const RowInputs& inputs, std::span<const TokenStats> tokens, const RowScales& scales,
-                 const GradientView& output) {
-  SliceReader<T> policy_reader(policy), reference_reader(reference);
-  const Scales factors{policy.scale, reference.scale};
-  std::vector<float> buffer;
-  for (std::int64_t row = 0; row < policy.rows; ++row) {
-    RowOutput out(output, row, buffer);
-    const TokenStats& token = tokens[static_cast<std::size_t>(row)];
-    if (!inputs.counts(row) || token.invalid_logits() || token.invalid_target()) {
-      out.clear(shard.columns());
-      continue;
-    }
-    const RowWeights weights = row_weights(scales, token, row);
-    const std::int64_t target = inputs.targets.empty() ? -1 : inputs.targets[static_cast<std::size_t>(row)];
-    for (int slice = shard.first_slice; slice < shard.last_slice; ++slice) {
-      const std::int64_t begin = slice_begin(shard.vocab_size, slice);
-      const std::int64_t columns = slice_begin(shard.vocab_size, slice + 1) - begin;
+class DoubleGradientRows {
+ public:
+  DoubleGradientRows(const LogitsView& policy, const LogitsView& reference, const VocabShard& shard, const GradientView& output)
+      : policy_(policy), reference_(reference), shard_(shard), scales_{policy.scale, reference.scale}, output_(output) {}
+
+  void write(std::int64_t row, std::int64_t target, const RowWeights& weights) {
+    RowOutput out(output_, row, buffer_);
+    for (int slice = shard_.first_slice; slice < shard_.last_slice; ++slice) {
+      const std::int64_t begin = slice_begin(shard_.vocab_size, slice);
+      const std::int64_t columns = slice_begin(shard_.vocab_size, slice + 1) - begin;
       if (columns == 0) continue;
-      const T* a = policy_reader.read(row, begin - shard.begin, columns);
-      const T* b = reference_reader.read(row, begin - shard.begin, columns);
-      float* g = out.slice(begin - shard.begin, columns);
+      const T* a = policy_.read(row, begin - shard_.begin, columns);
+      const T* b = reference_.read(row, begin - shard_.begin, columns);
+      float* g = out.slice(begin - shard_.begin, columns);
       const bool has_target = weights.logp != 0.0 && target >= begin && target < begin + columns;
       float target_value = 0.0f;  // formed first: in place, g overwrites a
       if (has_target) {
         const std::int64_t y = target - begin;
-        target_value = target_gradient<T, kScaled>(a[y], b[y], factors, weights,
-                                                   output.accumulate ? static_cast<double>(g[y]) : 0.0);
+        target_value = target_gradient<T, kScaled>(a[y], b[y], scales_, weights,
+                                                   output_.accumulate ? static_cast<double>(g[y]) : 0.0);
       }
-      gradient_slice<T, kScaled>(a, b, columns, factors, weights, output.accumulate, g);
+      gradient_slice<T, kScaled>(a, b, columns, scales_, weights, output_.accumulate, g);
       if (has_target) g[target - begin] = target_value;
-      out.commit(begin - shard.begin, columns);
+      out.commit(begin - shard_.begin, columns);
+    }
+  }
+  void clear(std::int64_t row) { RowOutput(output_, row, buffer_).clear(shard_.columns()); }
+  /// What the target's column of this shard gets; formed before anything is written.
+  float target(std::int64_t row, std::int64_t column, const RowWeights& weights, float before) {
+    return target_gradient<T, kScaled>(*policy_.read(row, column, 1), *reference_.read(row, column, 1), scales_, weights,
+                                       static_cast<double>(before));
+  }
+
+ private:
+  SliceReader<T> policy_, reference_;
+  const VocabShard& shard_;
+  Scales scales_;
+  const GradientView& output_;
+  std::vector<float> buffer_;
+};
+
+// Calls write(row, target, weights) for every row that has a gradient, and clear(row) for the others.
+template <typename Write, typename Clear>
+void for_each_gradient_row(std::int64_t rows, const RowInputs& inputs, std::span<const TokenStats> tokens,
+                           const RowScales& scales, Write&& write, Clear&& clear) {
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const TokenStats& token = tokens[static_cast<std::size_t>(row)];
+    if (!inputs.counts(row) || token.invalid_logits() || token.invalid_target()) {
+      clear(row);
+    } else {
+      write(row, inputs.targets.empty() ? -1 : inputs.targets[static_cast<std::size_t>(row)],
+            row_weights(scales, token, row));
     }
   }
 }
+
+template <typename T, bool kScaled>
+void gradient_of(const LogitsView& policy, const LogitsView& reference, const VocabShard& shard,
+                 const RowInputs& inputs, std::span<const TokenStats> tokens, const RowScales& scales,
+                 const GradientView& output) {
+  DoubleGradientRows<T, kScaled> rows(policy, reference, shard, output);
+  for_each_gradient_row(
+      policy.rows, inputs, tokens, scales,
+      [&](std::int64_t row, std::int64_t target, const RowWeights& w) { rows.write(row, target, w); },
+      [&](std::int64_t row) { rows.clear(row); });
+}
+
+#if HWY_TARGET != HWY_SCALAR
+// Unscaled logits that are both of type T in memory, in fp32 where the row allows it.
+template <typename T, typename Out>
+void gradient_in_float(const LogitsView& policy, const LogitsView& reference, const VocabShard& shard,
+                       const RowInputs& inputs, std::span<const TokenStats> tokens, const RowScales& scales,
+                       const GradientView& output) {
+  DoubleGradientRows<float, false> rest(policy, reference, shard, output);
+  const auto at = [](const LogitsView& view, std::int64_t row) {
+    return static_cast<const T*>(view.data) + view.memory_row(row) * view.row_stride;
+  };
+  const auto write = [&](std::int64_t row, std::int64_t target, const RowWeights& w) {
+    if (!FloatGradient::can(w)) return rest.write(row, target, w);
+    Out* out = static_cast<Out*>(output.data) + row * output.row_stride;
+    const bool has_target = w.logp != 0.0 && target >= 0 && shard.contains(target);
+    const std::int64_t y = has_target ? target - shard.begin : 0;
+    float before = 0.0f;
+    if (has_target && output.accumulate) decode(out + y, output.dtype, 1, &before);
+    const float target_value = has_target ? rest.target(row, y, w, before) : 0.0f;  // in place, the logits go
+    float_gradient(FloatGradient(w), at(policy, row), at(reference, row), static_cast<std::size_t>(shard.columns()),
+                   output.accumulate, out);
+    if (has_target) encode(&target_value, 1, output.dtype, out + y);
+  };
+  for_each_gradient_row(policy.rows, inputs, tokens, scales, write, [&](std::int64_t row) { rest.clear(row); });
+  hwy::FlushStream();
+}
+
+template <typename T>
+void gradient_in_float_to(const LogitsView& policy, const LogitsView& reference, const VocabShard& shard,
+                          const RowInputs& inputs, std::span<const TokenStats> tokens, const RowScales& scales,
+                          const GradientView& output) {
+  const auto run = output.dtype == DType::bf16  ? gradient_in_float<T, hwy::bfloat16_t>
+                   : output.dtype == DType::f16 ? gradient_in_float<T, hwy::float16_t>
+                                                : gradient_in_float<T, float>;
+  run(policy, reference, shard, inputs, tokens, scales, output);
+}
+#endif
 
 void gradient_f32(const LogitsView& policy, const LogitsView& reference, const VocabShard& shard,
                   const RowInputs& inputs, std::span<const TokenStats> tokens, const RowScales& scales,
                   const GradientView& output) {
   const bool scaled = Scales{policy.scale, reference.scale}.any();
+#if HWY_TARGET != HWY_SCALAR
+  if (!scaled && policy.dtype == reference.dtype) {
+    const auto run = policy.dtype == DType::bf16  ? gradient_in_float_to<hwy::bfloat16_t>
+                     : policy.dtype == DType::f16 ? gradient_in_float_to<hwy::float16_t>
+                                                  : gradient_in_float_to<float>;
+    return run(policy, reference, shard, inputs, tokens, scales, output);
+  }
+#endif
   (scaled ? gradient_of<float, true> : gradient_of<float, false>)(policy, reference, shard, inputs, tokens, scales,
                                                                   output);
 }

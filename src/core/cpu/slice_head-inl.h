@@ -15,13 +15,11 @@
 HWY_BEFORE_NAMESPACE();
 namespace klmesh::cpu::HWY_NAMESPACE {
 
-// Largest logits beyond it are for fp64: a finite mask, say.
-inline constexpr float kFloatRange = 0x1p17f;
-
 // What the first columns of a slice look like: they decide how it is summed, never whether the sums are right.
 struct SliceHead {
   float top_policy;
-  float lowest, highest;  // of b - a
+  float lowest, highest;  // of b - a, where neither is masked; 0 if there is no such column
+  bool masked;            // some logit is -inf, or so low that scaled by log2(e) it is
 };
 
 template <typename T>
@@ -30,30 +28,30 @@ HWY_INLINE SliceHead look_at_head(const Pairs<T>& pairs) {
   const DF d;
   const std::size_t lanes = hn::Lanes(d);
   const std::size_t columns = std::min(kHead, pairs.columns);
-  VF top, low, high;
+  const VF infinity = hn::Set(d, HUGE_VALF), mask = hn::Set(d, 2.0f * kNoWeight);
+  VF top = hn::Neg(infinity), low = infinity, high = top, least = infinity;
+  const auto look = [&](VF a, VF b) KLMESH_INLINE_LAMBDA {
+    const VF lower = hn::Min(a, b), u = hn::Sub(b, a);
+    const auto counts = hn::Gt(lower, mask);
+    least = hn::Min(least, lower);
+    top = hn::Max(top, a);
+    low = hn::Min(low, hn::IfThenElse(counts, u, infinity));
+    high = hn::Max(high, hn::IfThenElse(counts, u, hn::Neg(infinity)));
+  };
   std::size_t i = 0;
-  if (columns < lanes) {
+  for (; i + lanes <= columns; i += lanes) look(load_one(d, pairs.a + i), load_one(d, pairs.b + i));
+  if (i > 0 && i < columns) {
+    look(load_one(d, pairs.a + columns - lanes), load_one(d, pairs.b + columns - lanes));
+  } else if (i == 0) {
     // Lanes past the end repeat the first column.
     const auto inside = hn::FirstN(d, columns);
     const VF a = load_some(d, pairs.a, columns), b = load_some(d, pairs.b, columns);
-    const VF u = hn::Sub(b, a);
-    top = hn::IfThenElse(inside, a, hn::Set(d, hn::GetLane(a)));
-    low = high = hn::IfThenElse(inside, u, hn::Set(d, hn::GetLane(u)));
-    i = columns;
-  } else {
-    top = load_one(d, pairs.a);
-    low = high = hn::Sub(load_one(d, pairs.b), top);
-    i = lanes;
+    look(hn::IfThenElse(inside, a, hn::Set(d, hn::GetLane(a))), hn::IfThenElse(inside, b, hn::Set(d, hn::GetLane(b))));
   }
-  for (; i + lanes <= columns; i += lanes) {
-    const VF a = load_one(d, pairs.a + i);
-    const VF u = hn::Sub(load_one(d, pairs.b + i), a);
-    top = hn::Max(top, a);
-    low = hn::Min(low, u);
-    high = hn::Max(high, u);
-  }
-  return {hn::GetLane(hn::MaxOfLanes(d, top)), hn::GetLane(hn::MinOfLanes(d, low)),
-          hn::GetLane(hn::MaxOfLanes(d, high))};
+  SliceHead head{hn::GetLane(hn::MaxOfLanes(d, top)), hn::GetLane(hn::MinOfLanes(d, low)),
+                 hn::GetLane(hn::MaxOfLanes(d, high)), hn::GetLane(hn::MinOfLanes(d, least)) < 2.0f * kNoWeight};
+  if (head.lowest > head.highest) head.lowest = head.highest = 0.0f;
+  return head;
 }
 
 // All that decides how a slice is summed, from every column of it.
@@ -64,7 +62,7 @@ struct SliceLook {
   bool valid;  // neither NaN nor +inf
 
   // The head of the slice as it would be if all of it were.
-  SliceHead head() const { return {top_policy, lowest, highest}; }
+  SliceHead head() const { return {top_policy, lowest, highest, true}; }
 };
 
 template <typename T>

@@ -173,11 +173,14 @@ RowPartial sum_huge_slice(const T* a, const T* b, std::int64_t columns, const Sc
   return p;
 }
 
-// A pivot is right if shifting it later cancels no more than a digit; otherwise the slice is summed again.
+// A pivot is right if shifting it later cancels no more than a digit; otherwise the slice is summed again. A divergence
+// that is infinite has no digits to lose.
 HWY_INLINE bool pivot_accepted(const RowPartial& p) {
   const double reference = p.S + p.M;
   if (!std::isfinite(p.M + p.F + p.R)) return false;
-  return p.M * p.M <= 1.5 * std::min(p.S, reference) * std::min(p.K, p.F) && p.M >= -0.75 * p.S &&
+  const double reverse = (p.flags & kKlReverseInfinite) != 0 ? HUGE_VAL : p.K;
+  const double forward = (p.flags & kKlForwardInfinite) != 0 ? HUGE_VAL : p.F;
+  return p.M * p.M <= 1.5 * std::min(p.S, reference) * std::min(reverse, forward) && p.M >= -0.75 * p.S &&
          p.M <= 3.0 * p.S;
 }
 

@@ -17,18 +17,19 @@ inline constexpr int kUnit = 8;
 struct Side {
   const char* data;
   const std::int64_t* row_index;  // (rows) or null
-  std::int64_t row_stride;        // elements
+  std::int64_t row_stride_bytes;
   DType dtype;
   int bytes;  // of an element
   double scale;
 
   explicit Side(const LogitsView& view)
       : data(static_cast<const char*>(view.data)), row_index(view.row_index.empty() ? nullptr : view.row_index.data()),
-        row_stride(view.row_stride), dtype(view.dtype), bytes(static_cast<int>(dtype_bytes(view.dtype))),
+        row_stride_bytes(view.row_stride * static_cast<std::int64_t>(dtype_bytes(view.dtype))), dtype(view.dtype),
+        bytes(static_cast<int>(dtype_bytes(view.dtype))),
         scale(view.scale) {}
 
   __device__ const char* row(std::int64_t i) const {
-    return data + (row_index == nullptr ? i : row_index[i]) * row_stride * bytes;
+    return data + (row_index == nullptr ? i : row_index[i]) * row_stride_bytes;
   }
 };
 

@@ -21,8 +21,9 @@ std::size_t row_partials_workspace_bytes(std::int64_t rows, const VocabShard& sh
 
 /// One fused read of both shards: each row's partials over this shard's slices, folded along the slice tree.
 ///
-/// The same contract as cpu::row_partials. f32, f16 and bf16 are computed in fp32, with fp64 once per slice; f64 in
-/// fp64. A row's bits depend neither on grid, occupancy, alignment, stride, number of rows nor number of parts; they
+/// The same contract as cpu::row_partials. f32, f16 and bf16, also f32 beside one of the others, at any scales from 2^-10
+/// to 2^10, are computed in fp32, with fp64 once per slice; f64, f16 beside bf16 and scales beyond in fp64. Unequal
+/// scales, and types that differ at scales other than 1, take about twice the instructions of the rest. A row's bits depend neither on grid, occupancy, alignment, stride, number of rows nor number of parts; they
 /// differ from the CPU's within the bars of NUMERICS.
 /// @param renyi_alpha NaN: no Renyi divergence was asked for
 /// @param workspace at least row_partials_workspace_bytes(), not shared by calls that may run at the same time

@@ -1,16 +1,14 @@
 #include <algorithm>
+#include <bit>
 
 #include "core/cuda/cuda_check.hpp"
 #include "core/cuda/kernels.hpp"
-#include "core/cuda/rows_fp32.cuh"
+#include "core/cuda/lane_launch.hpp"
 #include "core/cuda/rows_fp64.cuh"
 #include "klmesh/error.hpp"
 
 namespace klmesh::cuda {
 namespace {
-
-// Blocks that look for flagged rows: what a GPU holds at a time, about.
-constexpr unsigned kResolveBlocks = 264;
 
 RowWork row_work(const LogitsView& policy, const LogitsView& reference, const VocabShard& shard,
                  const RowInputs& inputs) {
@@ -27,13 +25,8 @@ RowWork row_work(const LogitsView& policy, const LogitsView& reference, const Vo
           .first_slice = shard.first_slice,
           .slices = slices,
           .split = split,
-          .runs_per_slice = runs_per_slice(shard.vocab_size),
-          .rows_per_tile = split.groups > 1 ? 1 : std::max(1, kRunsAtATime / std::max(1, runs))};
-}
-
-// Lanes do not multiply, and take both sides as one type; the rest is fp64's.
-bool fits_fp32(const LogitsView& policy, const LogitsView& reference) {
-  return policy.dtype == reference.dtype && policy.dtype != DType::f64 && policy.scale == 1.0 && reference.scale == 1.0;
+          .log_runs = std::countr_zero(static_cast<unsigned>(runs_per_slice(shard.vocab_size))),
+          .rows_per_tile = split.groups > 1 ? 1 : rows_per_tile(policy.rows, std::max(1, runs))};
 }
 
 // @param groups (rows, groups), where rows are split
@@ -48,28 +41,19 @@ void launch_fp64(const RowWork& work, const Pass& pass, typename Pass::Partial* 
   check_launch("join_groups");
 }
 
-template <DType kType>
-void launch_fp32_of(const RowWork& work, const CorePass& pass, RowPartial* out, RowPartial* groups, cudaStream_t stream) {
-  const auto rows = static_cast<unsigned>(work.rows);
-  const bool split = work.split.groups > 1;
-  const std::int64_t tiles = (work.rows + work.rows_per_tile - 1) / work.rows_per_tile;
-  rows_fp32<kType><<<static_cast<unsigned>(tiles * work.split.groups), kThreadsFp32, 0, stream>>>(work, pass, split ? groups : out);
-  check_launch("rows_fp32");
-  if (split) {
-    join_groups<<<rows, 32, 0, stream>>>(work, pass, groups, out);
-    check_launch("join_groups");
-  }
-  resolve_rows<kType><<<std::min(rows, kResolveBlocks), kThreadsFp32, 0, stream>>>(work, pass, out);
-  check_launch("resolve_rows");
-}
+// Beyond these, fp32 constants of a scale overflow, or mean nothing.
+bool is_moderate(double scale) { return scale >= 0x1p-10 && scale <= 0x1p10; }
 
-// @param dtype of both sides
-void launch_fp32(DType dtype, const RowWork& work, const CorePass& pass, RowPartial* out, RowPartial* groups,
-                 cudaStream_t stream) {
-  const auto launch = dtype == DType::bf16  ? launch_fp32_of<DType::bf16>
-                      : dtype == DType::f16 ? launch_fp32_of<DType::f16>
-                                            : launch_fp32_of<DType::f32>;
-  launch(work, pass, out, groups, stream);
+// The lanes that take these logits; null: they are left to fp64.
+LaneLaunch* lanes_for(const LogitsView& policy, const LogitsView& reference) {
+  if (!is_moderate(policy.scale) || !is_moderate(reference.scale)) return nullptr;
+  const Scaling scaling = policy.scale != reference.scale ? Scaling::unequal
+                          : policy.scale == 1.0           ? Scaling::none
+                                                          : Scaling::equal;
+  if (policy.dtype != reference.dtype) return lanes_of_mixed(policy.dtype, reference.dtype, scaling);
+  if (policy.dtype == DType::bf16) return lanes_of_bf16(scaling);
+  if (policy.dtype == DType::f16) return lanes_of_f16(scaling);
+  return policy.dtype == DType::f32 ? lanes_of_f32(scaling) : nullptr;
 }
 
 }  // namespace
@@ -91,8 +75,8 @@ void row_partials(const LogitsView& policy, const LogitsView& reference, const V
   const RowWork work = row_work(policy, reference, shard, inputs);
   const Scales scales{policy.scale, reference.scale};
   auto* groups = reinterpret_cast<RowPartial*>(workspace.data());
-  if (fits_fp32(policy, reference)) {
-    launch_fp32(policy.dtype, work, CorePass{scales}, partials.data(), groups, native(stream));
+  if (LaneLaunch* const launch = lanes_for(policy, reference)) {
+    launch(work, scales, partials.data(), groups, native(stream));
   } else {
     launch_fp64(work, CorePass{scales}, partials.data(), groups, native(stream));
   }

@@ -65,7 +65,7 @@ struct SharedPartials {
 /// A block for each group of slices of a row.
 /// @param out (rows, groups)
 template <typename Pass>
-__global__ void __launch_bounds__(kThreadsFp64) rows_fp64(RowWork work, Pass pass, typename Pass::Partial* out) {
+__global__ void __launch_bounds__(kThreadsFp64, 2) rows_fp64(RowWork work, Pass pass, typename Pass::Partial* out) {
   using Partial = typename Pass::Partial;
   __shared__ SharedPartials<Partial, kVocabSlices> shared;
   Partial* partials = shared.data();

@@ -47,11 +47,12 @@ void CudaStepSums::accumulate(std::span<const TokenStats> tokens, const RowInput
 
 ReducedWords CudaStepSums::reduce(DeviceMesh& devices, StreamRef stream) {
   const Offsets offsets(layout_);
-  const cuda::DeviceSums total = view(layout_, scratch_);
+  // In place, so that what may come before the next carry is counted from here.
+  cuda::carry(view(layout_, words_), stream);
   cuda::check(cudaMemcpyAsync(scratch_.data(), words_.data(), offsets.end, cudaMemcpyDeviceToDevice,
                               cuda::native(stream)),
               "cudaMemcpyAsync");
-  cuda::carry(total, stream);
+  const cuda::DeviceSums total = view(layout_, scratch_);
   devices.world().all_reduce(total.sums, total.maxima, stream);
   cuda::check(cudaMemcpyAsync(host_.data(), scratch_.data(), offsets.end, cudaMemcpyDeviceToHost, cuda::native(stream)),
               "cudaMemcpyAsync");

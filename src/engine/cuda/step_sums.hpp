@@ -22,7 +22,8 @@ class CudaStepSums final : public DeviceStepSums::Storage {
 
   void clear(StreamRef stream);
   void accumulate(std::span<const TokenStats> tokens, const RowInputs& inputs, RowRange rows, StreamRef stream);
-  /// Collective over the world: one grouped exchange, one copy to the host. Blocks until it is there.
+  /// Collective over the world: one grouped exchange, one copy to the host. Blocks until it is there. The words stay what
+  /// they say, and have room for 2^31 tokens more.
   ReducedWords reduce(DeviceMesh& devices, StreamRef stream);
 
  private:

@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "comm/agreement.hpp"
+#include "engine/cuda/owned_stream.hpp"
 #include "eval/cuda/staged_chunk.hpp"
-#include "eval/cuda/stream.hpp"
 #include "klmesh/cuda.hpp"
 #include "klmesh/device.hpp"
 #include "klmesh/nccl.hpp"
@@ -43,7 +43,7 @@ class DeviceEvaluator final : public ChunkEvaluator {
   std::shared_ptr<DeviceMesh> devices_;
   Engine engine_;
   StagedChunk chunk_;
-  OwnStream stream_;
+  OwnedStream stream_;
 };
 
 }  // namespace
@@ -60,9 +60,10 @@ std::vector<std::string> describe_devices() {
   return lines;
 }
 
-EvalBackend device_backend(Mesh& mesh, NodePlacement place, std::chrono::duration<double> deadline) {
+EvalBackend device_backend(Mesh& mesh, NodePlacement place, std::chrono::duration<double> deadline,
+                           OperationLog* log) {
   const int device = bind_device(mesh.world(), place);
-  const auto devices = std::make_shared<DeviceMesh>(make_nccl_mesh(mesh, device, {.deadline = deadline}));
+  const auto devices = std::make_shared<DeviceMesh>(make_nccl_mesh(mesh, device, {.deadline = deadline, .log = log}));
   return {"cuda", [devices](Mesh& on, std::int64_t vocab_size) -> std::unique_ptr<ChunkEvaluator> {
             std::unique_ptr<ChunkEvaluator> evaluator;
             agree(on.world(), "setting up the GPU", 0, failure_of([&] {

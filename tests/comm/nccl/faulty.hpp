@@ -57,6 +57,7 @@ class FaultyCommunicator final : public DeviceCommunicator {
   void poll() override { inner_->poll(); }
   void abort() noexcept override { inner_->abort(); }
   void note_done(StreamRef stream) noexcept override { inner_->note_done(stream); }
+  Operation unfinished() const override { return inner_->unfinished(); }
   std::string outstanding() const override { return inner_->outstanding(); }
 
  private:

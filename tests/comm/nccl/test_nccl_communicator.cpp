@@ -148,9 +148,11 @@ TEST(DeviceMesh, HasTheGroupsOfTheMesh) {
     DeviceMesh devices = make_nccl_mesh(mesh, own_device());
     EXPECT_EQ(devices.vocab().size(), vocab);
     EXPECT_EQ(devices.vocab().rank(), mesh.vocab_part());
+    EXPECT_EQ(devices.batch().size(), world_size() / vocab);
+    EXPECT_EQ(devices.batch().rank(), mesh.batch_part());
     EXPECT_EQ(devices.device(), own_device());
     expect_reduces(devices.world());
-    EXPECT_THROW(DeviceMesh(mesh, nullptr, nullptr), InvalidArgument);
+    EXPECT_THROW(DeviceMesh(mesh, nullptr, nullptr, nullptr), InvalidArgument);
   }
 }
 

@@ -130,13 +130,17 @@ void expect_within(double actual, long double expected, double bar, const std::s
 template <typename T>
 void expect_bars(const TokenStats& got, const OracleRow& want, const std::string& where) {
   constexpr bool kWide = sizeof(T) == 8;
-  const double kl_bar = kWide ? 1e-9 : 2e-6;
+  // Of divergences from 1e-12 on. Far below, weights of fp32 are flushed to zero: 1e-30 leaves room for that alone.
+  const auto kl_bar = [](long double kl) {
+    const auto value = static_cast<double>(kl);
+    return (kWide ? 1e-9 : 2e-6) * (value > 0.0 ? std::max(value, 1e-30) : value);
+  };
   const auto value_bar = [&](long double value) {
     const double loose = want.kl_reverse > 1.0L || want.kl_forward > 1.0L ? 1.5e-6 : 5e-7;
     return (kWide ? 1e-11 : loose) * std::max(1.0, std::fabs(static_cast<double>(value)));
   };
-  expect_within(got.kl_reverse, want.kl_reverse, kl_bar * static_cast<double>(want.kl_reverse), where + ": kl_reverse");
-  expect_within(got.kl_forward, want.kl_forward, kl_bar * static_cast<double>(want.kl_forward), where + ": kl_forward");
+  expect_within(got.kl_reverse, want.kl_reverse, kl_bar(want.kl_reverse), where + ": kl_reverse");
+  expect_within(got.kl_forward, want.kl_forward, kl_bar(want.kl_forward), where + ": kl_forward");
   expect_within(got.entropy_policy, want.entropy_policy, value_bar(want.entropy_policy), where + ": entropy_policy");
   expect_within(got.entropy_reference, want.entropy_reference, value_bar(want.entropy_reference), where + ": entropy_reference");
   expect_within(got.normalizer.lse_policy, want.lse_policy, value_bar(want.lse_policy), where + ": lse_policy");
@@ -257,39 +261,150 @@ TEST_P(DeviceRowPartials, InvalidColumnsMasksAndTargetsAreTheCpus) {
   }
 }
 
-// What the lanes of fp32 do not take: f64, mixed types, scales. The CPU's numbers, both being fp64 throughout.
+float lowest_of(DType dtype) {
+  if (dtype == DType::f16) return -65504.0f;
+  return dtype == DType::bf16 ? -0x1.fep127f : std::numeric_limits<float>::lowest();
+}
+
+// The least number of a type as a mask on both sides: times log2 e it is no float. Columns between others, whole slices,
+// whole rows; and numbers that are nearly as low.
+TEST_P(DeviceRowPartials, TheLowestNumbersAreMasks) {
+  const DType dtype = GetParam();
+  constexpr std::size_t kColumns = 8207;  // slices of 128 columns: whole chunks, and ends
+  const float lowest = lowest_of(dtype), low = rounded({-1e35f}, dtype)[0];
+  const TwoRows rows(kColumns, dtype, 1e-3);
+  std::vector<std::vector<float>> a(6, rows.policy[0]), b(6, rows.reference[0]);
+  const auto mask = [&](std::size_t row, std::size_t first, std::size_t step, float value) {
+    for (std::size_t i = first; i < kColumns; i += step) a[row][i] = b[row][i] = value;
+  };
+  mask(0, 3, 7, lowest);
+  mask(1, 50, 1, lowest);
+  mask(2, 0, 1, lowest);
+  mask(3, 0, 1, low);
+  mask(4, 0, 1, -HUGE_VALF);
+  mask(4, 8100, 50, low);
+  mask(5, 3, 501, lowest);
+  b[5][4] += 8.0f;  // no near column
+  b[5] = rounded(b[5], dtype);
+  const DeviceMatrix policy(a, dtype), reference(b, dtype);
+  const Result got = run(policy, reference, kColumns, 1, {});
+  for (std::size_t row = 0; row < a.size(); ++row) {
+    const TokenStats stats = finish(got.core[row], false);
+    if (row < 2 || row > 4) {
+      expect_bars<float>(stats, oracle<float>(a[row], b[row]), "row " + std::to_string(row));
+      continue;
+    }
+    const double equal = row == 4 ? 3.0 : kColumns;  // columns, and nothing else; the oracle's subtraction loses them
+    EXPECT_EQ(stats.kl_reverse, 0.0) << row;
+    EXPECT_EQ(stats.kl_forward, 0.0) << row;
+    EXPECT_NEAR(stats.entropy_policy, std::log(equal), 5e-7 * std::log(equal)) << row;
+    EXPECT_NEAR(stats.entropy_reference, std::log(equal), 5e-7 * std::log(equal)) << row;
+  }
+  EXPECT_TRUE(same_bits(run(policy, reference, kColumns, 8, {}), got));
+  EXPECT_TRUE(same_bits(run(DeviceMatrix(a, dtype, 3, 2), DeviceMatrix(b, dtype, 1, 6), kColumns, 1, {}), got));
+}
+
+// What lanes multiply, or read as two types, within the bars; and its bits in parts, at odd addresses.
+struct LaneCase {
+  DType policy, reference;
+  double policy_scale, reference_scale;
+};
+
+class DeviceLanes : public ::testing::TestWithParam<LaneCase> {};
+
+template <typename T>
+std::vector<double> scaled_by(const std::vector<T>& x, double scale) {
+  std::vector<double> y;
+  for (const T v : x) y.push_back(static_cast<double>(v) * scale);
+  return y;
+}
+
+TEST_P(DeviceLanes, MeetTheBarsOnHardRows) {
+  const LaneCase lanes = GetParam();
+  constexpr std::size_t kColumns = 1237;
+  std::vector<std::vector<float>> policy, reference;
+  std::vector<std::string> names;
+  for (const auto& pair : RowFactory<float>(kColumns, 7).adversarial()) {
+    names.push_back(pair.name);
+    policy.push_back(rounded(pair.policy, lanes.policy));
+    reference.push_back(rounded(pair.reference, lanes.reference));
+  }
+  const Options options{.policy_scale = lanes.policy_scale, .reference_scale = lanes.reference_scale};
+  const DeviceMatrix a(policy, lanes.policy), b(reference, lanes.reference);
+  const Result got = run(a, b, kColumns, 1, options);
+  for (std::size_t row = 0; row < names.size(); ++row) {
+    const auto want = oracle<double>(scaled_by(policy[row], lanes.policy_scale), scaled_by(reference[row], lanes.reference_scale));
+    expect_bars<float>(finish(got.core[row], false), want, names[row]);
+  }
+  EXPECT_TRUE(same_bits(run(a, b, kColumns, 8, options), got));
+  EXPECT_TRUE(same_bits(run(DeviceMatrix(policy, lanes.policy, 3, 2), DeviceMatrix(reference, lanes.reference, 1, 6), kColumns, 1, options), got));
+}
+
+// Lanes put fp64 algebra on fp32 sums: what they make of small differences shows that no side was scaled alone.
+TEST_P(DeviceLanes, SmallDivergences) {
+  const LaneCase lanes = GetParam();
+  constexpr std::size_t kColumns = 4111;
+  for (const double noise : {1e-5, 1e-2}) {
+    const auto pair = RowFactory<float>(kColumns, 3).noisy(noise, 3.0, 0.0);
+    const auto a = rounded(pair.policy, lanes.policy), b = rounded(pair.reference, lanes.reference);
+    const Options options{.policy_scale = lanes.policy_scale, .reference_scale = lanes.reference_scale};
+    const Result got = run(DeviceMatrix({a}, lanes.policy), DeviceMatrix({b}, lanes.reference), kColumns, 1, options);
+    const auto want = oracle<double>(scaled_by(a, lanes.policy_scale), scaled_by(b, lanes.reference_scale));
+    expect_bars<float>(finish(got.core[0], false), want, "noise " + std::to_string(noise));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Scales, DeviceLanes,
+                         ::testing::Values(LaneCase{DType::bf16, DType::bf16, 0.7, 0.7}, LaneCase{DType::f16, DType::f16, 2.5, 2.5},
+                                           LaneCase{DType::f32, DType::f32, 1.3, 1.3}, LaneCase{DType::bf16, DType::bf16, 0.7, 1.0},
+                                           LaneCase{DType::f32, DType::f32, 1.0, 0.9}));
+INSTANTIATE_TEST_SUITE_P(Types, DeviceLanes,
+                         ::testing::Values(LaneCase{DType::bf16, DType::f32, 1.0, 1.0}, LaneCase{DType::f32, DType::bf16, 1.0, 1.0},
+                                           LaneCase{DType::f16, DType::f32, 1.0, 1.0}, LaneCase{DType::f32, DType::f16, 0.8, 0.8}));
+
+// What the lanes of fp32 do not take: f64, f16 beside bf16, scales that are no moderate ones. The CPU's numbers, both
+// being fp64 throughout.
 TEST(DeviceRowPartialsInFp64, AreTheCpus) {
   constexpr std::size_t kColumns = 803;
-  const TwoRows rows(kColumns, DType::f16, 0.05);
-  const std::vector<DType> types{DType::f64, DType::f16, DType::f32};
+  TwoRows rows(kColumns, DType::bf16, 0.05);
+  for (auto* side : {&rows.policy, &rows.reference}) {
+    for (std::vector<float>& row : *side) {
+      for (float& x : row) x = std::fabs(x) < 1e-3f ? 0.0f : x;  // the others are numbers of every type
+    }
+  }
+  struct Case {
+    DType policy, reference;
+    double policy_scale, reference_scale;
+  };
   const VocabShard shard = vocab_shard(kColumns, 0, 1);
-  for (const DType left : types) {  // f32 with f32 at scale 1 alone is left to the lanes
-    for (const DType right : types) {
-      for (const double scale : {1.0, 0.7}) {
-        const Options options{.policy_scale = scale, .reference_scale = 0.7, .targets = {4, 802}, .extended = true, .renyi_alpha = 0.5};
-        const Result got = run(DeviceMatrix(rows.policy, left), DeviceMatrix(rows.reference, right), kColumns, 1, options);
-        for (std::size_t row = 0; row < 2; ++row) {
-          RowPartial core;
-          ExtendedPartial extended;
-          LogitsView a = logits_view(rows.policy[row].data(), 1, kColumns), b = logits_view(rows.reference[row].data(), 1, kColumns);
-          a.scale = scale;
-          b.scale = 0.7;
-          cpu::row_partials(a, b, shard, {.targets = {&options.targets[row], 1}, .mask = {}, .sequence = {}}, {&core, 1},
-                            {&extended, 1}, 0.5);
-          TokenStats want = finish(core, true), have = finish(got.core[row], true);
-          finish_extended(extended, want);
-          finish_extended(got.extended[row], have);
-          EXPECT_NEAR(have.kl_reverse, want.kl_reverse, 1e-9 * want.kl_reverse);
-          EXPECT_NEAR(have.kl_forward, want.kl_forward, 1e-9 * want.kl_forward);
-          EXPECT_NEAR(have.logp_policy, want.logp_policy, 1e-11);
-          EXPECT_NEAR(have.k1, want.k1, 1e-11);
-          EXPECT_NEAR(have.chi_square, want.chi_square, 1e-11);
-          EXPECT_NEAR(have.chi_square_reference_policy, want.chi_square_reference_policy, 1e-11);
-          EXPECT_NEAR(have.hellinger, want.hellinger, 1e-11);
-          EXPECT_EQ(have.same_top, want.same_top);
-          EXPECT_NEAR(got.extended[row].renyi.log(), extended.renyi.log(), 1e-11);
-        }
-      }
+  for (const Case& c : {Case{DType::f64, DType::f64, 1.0, 1.0}, Case{DType::f64, DType::f64, 0.7, 0.9},
+                        Case{DType::f64, DType::f32, 0.7, 0.7}, Case{DType::f16, DType::f64, 1.0, 0.7},
+                        Case{DType::f16, DType::bf16, 0.7, 0.7}, Case{DType::bf16, DType::f16, 1.0, 1.0},
+                        Case{DType::f32, DType::f32, 0x1p-12, 1.0}}) {
+    const Options options{.policy_scale = c.policy_scale, .reference_scale = c.reference_scale, .targets = {4, 802},
+                          .extended = true, .renyi_alpha = 0.5};
+    const Result got = run(DeviceMatrix(rows.policy, c.policy), DeviceMatrix(rows.reference, c.reference), kColumns, 1, options);
+    for (std::size_t row = 0; row < 2; ++row) {
+      RowPartial core;
+      ExtendedPartial extended;
+      LogitsView a = logits_view(rows.policy[row].data(), 1, kColumns), b = logits_view(rows.reference[row].data(), 1, kColumns);
+      a.scale = c.policy_scale;
+      b.scale = c.reference_scale;
+      cpu::row_partials(a, b, shard, {.targets = {&options.targets[row], 1}, .mask = {}, .sequence = {}}, {&core, 1},
+                        {&extended, 1}, 0.5);
+      TokenStats want = finish(core, true), have = finish(got.core[row], true);
+      finish_extended(extended, want);
+      finish_extended(got.extended[row], have);
+      EXPECT_NEAR(have.kl_reverse, want.kl_reverse, 1e-9 * want.kl_reverse);
+      EXPECT_NEAR(have.kl_forward, want.kl_forward, 1e-9 * want.kl_forward);
+      EXPECT_NEAR(have.logp_policy, want.logp_policy, 1e-11);
+      EXPECT_NEAR(have.k1, want.k1, 1e-11);
+      EXPECT_NEAR(have.chi_square, want.chi_square, 1e-11 * std::max(1.0, want.chi_square));
+      EXPECT_NEAR(have.chi_square_reference_policy, want.chi_square_reference_policy,
+                  1e-11 * std::max(1.0, want.chi_square_reference_policy));
+      EXPECT_NEAR(have.hellinger, want.hellinger, 1e-11);
+      EXPECT_EQ(have.same_top, want.same_top);
+      EXPECT_NEAR(got.extended[row].renyi.log(), extended.renyi.log(), 1e-11);
     }
   }
 }

@@ -2,12 +2,9 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
-#include <cstddef>
-#include <cstring>
+#include <limits>
 
-#include "comm/nccl/gpu_world.hpp"
-#include "engine/cuda/device_batch.hpp"
-#include "klmesh/cuda.hpp"
+#include "engine/cuda/device_step.hpp"
 #include "klmesh/error.hpp"
 
 namespace klmesh::test {
@@ -15,103 +12,8 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
-using testing_support::own_device;
-using testing_support::TestStream;
-using testing_support::world_rank;
-using testing_support::world_size;
-
-constexpr double kScales[] = {0.3, 0.2, -0.7, 0.1, 0.4};
-
-struct Result {
-  std::vector<TokenStats> tokens;
-  std::vector<float> gradient;
-  StepStatistics statistics;
-  std::int64_t first_row = 0;
-  VocabShard shard;
-};
-
-RowScales scales_of(std::vector<double> (&values)[5], std::size_t rows) {
-  for (int i = 0; i < 5; ++i) values[i].assign(rows, kScales[i]);
-  return {.kl_reverse = values[0], .kl_forward = values[1], .logp_policy = values[2], .entropy_policy = values[3],
-          .jensen_shannon = values[4]};
-}
-
-std::vector<MeshShape> meshes() {
-  std::vector<MeshShape> shapes;
-  for (int vocab = 1; vocab <= world_size(); ++vocab) {
-    if (world_size() % vocab == 0) shapes.push_back({world_size() / vocab, vocab});
-  }
-  return shapes;
-}
-
-EvaluateOptions everything(Schedule schedule) {
-  return {.quantities = QuantitySet::all, .schedule = schedule, .renyi_alpha = 0.5};
-}
-
-// evaluate, gradient, accumulate and reduce on the device; nothing waits before reduce().
-Result run(Mesh& mesh, DeviceMesh& devices, const WorldBatch& batch, const EvaluateOptions& options) {
-  Engine engine = make_device_engine(mesh, devices, kVocab);
-  const HostPart host(batch, engine.shard(), mesh.batch_part(), mesh.shape().batch);
-  DevicePart part(host);
-  const TestStream stream;
-  const auto rows = static_cast<std::size_t>(part.rows);
-  DeviceBuffer<TokenStats> tokens(rows);
-  DeviceBuffer<float> gradient(rows * static_cast<std::size_t>(part.columns));
-  std::vector<double> values[5];
-  const RowScales host_scales = scales_of(values, rows);
-  DeviceBuffer<double> reverse(host_scales.kl_reverse), forward(host_scales.kl_forward), logp(host_scales.logp_policy),
-      entropy(host_scales.entropy_policy), mixture(host_scales.jensen_shannon);
-  RowScales scales{.kl_reverse = reverse.span(), .kl_forward = forward.span(), .logp_policy = logp.span(),
-                   .entropy_policy = entropy.span(), .jensen_shannon = {}};
-  if (options.quantities == QuantitySet::all) scales.jensen_shannon = mixture.span();
-
-  engine.plan(part.rows, options);
-  const std::size_t planned = engine.workspace_bytes();
-  DeviceStepSums sums = engine.make_device_sums(kSequences, options.quantities);
-  engine.clear(sums, stream.ref());
-  engine.evaluate(part.policy_view(), part.reference_view(), part.inputs(), options, tokens.span(), stream.ref());
-  engine.gradient(part.policy_view(), part.reference_view(), part.inputs(), tokens.span(), scales,
-                  gradient_view(gradient.span().data(), part.rows, part.columns), stream.ref());
-  engine.accumulate(tokens.span(), part.inputs(), sums, stream.ref());
-  Result r;
-  r.statistics = engine.reduce(sums, false, stream.ref());
-  r.tokens = tokens.host();
-  r.gradient = gradient.host();
-  r.first_row = host.first_row;
-  r.shard = engine.shard();
-  EXPECT_EQ(engine.workspace_bytes(), planned);
-  return r;
-}
-
-Result run_alone(const WorldBatch& batch, const EvaluateOptions& options) {
-  Mesh mesh = Mesh::self();
-  DeviceMesh devices = make_nccl_mesh(mesh, own_device());
-  return run(mesh, devices, batch, options);
-}
-
-/// The quantities whose statistics differ in a bit, by name; and the counts.
-std::string differences(const StepStatistics& a, const StepStatistics& b) {
-  std::string names;
-  if (std::memcmp(&a, &b, offsetof(StepStatistics, quantities)) != 0) names += "counts ";
-  for (int i = 0; i < kQuantities; ++i) {
-    const auto q = static_cast<Quantity>(i);
-    if (std::memcmp(&a[q], &b[q], sizeof a[q]) != 0) names += std::string(name(q)) + " ";
-  }
-  return names;
-}
-
-void expect_same_gradient(const Result& part, const Result& whole, MeshShape shape) {
-  const auto columns = static_cast<std::size_t>(part.shard.columns());
-  for (std::size_t i = 0; i < part.tokens.size(); ++i) {
-    const std::size_t row = i + static_cast<std::size_t>(part.first_row);
-    const float* const want = whole.gradient.data() + row * kVocab + part.shard.begin;
-    EXPECT_EQ(std::memcmp(part.gradient.data() + i * columns, want, columns * sizeof(float)), 0)
-        << "row " << row << " on " << to_string(shape);
-  }
-}
-
 TEST(CudaEngine, SameBitsOnEveryMeshInBothSchedules) {
-  const WorldBatch batch({1e-5, 0.3, 3.0});
+  const WorldBatch batch = world_batch({1e-5, 0.3, 3.0});
   const Result whole = run_alone(batch, everything(Schedule::gather));
   for (const MeshShape shape : meshes()) {
     Mesh mesh = borrow_mesh(MPI_COMM_WORLD, shape);
@@ -120,18 +22,13 @@ TEST(CudaEngine, SameBitsOnEveryMeshInBothSchedules) {
       const Result part = run(mesh, devices, batch, everything(schedule));
       EXPECT_EQ(differences(part.statistics, whole.statistics), "") << to_string(shape);
       expect_same_gradient(part, whole, shape);
-      if (schedule == Schedule::by_rows) continue;
-      for (std::size_t i = 0; i < part.tokens.size(); ++i) {
-        const std::size_t row = i + static_cast<std::size_t>(part.first_row);
-        EXPECT_EQ(std::memcmp(&part.tokens[i], &whole.tokens[row], sizeof(TokenStats)), 0)
-            << "row " << row << " on " << to_string(shape);
-      }
+      if (schedule == Schedule::gather) expect_same_tokens(part, whole, shape);
     }
   }
 }
 
 TEST(CudaEngine, CoreQuantitiesAlone) {
-  const WorldBatch batch({0.3});
+  const WorldBatch batch = world_batch({0.3});
   const Result whole = run_alone(batch, {});
   for (const MeshShape shape : meshes()) {
     Mesh mesh = borrow_mesh(MPI_COMM_WORLD, shape);
@@ -160,7 +57,7 @@ void expect_near(const TokenStats& got, const TokenStats& want) {
 TEST(CudaEngine, AgreesWithTheHost) {
   Mesh mesh = borrow_mesh(MPI_COMM_WORLD, {1, world_size()});
   DeviceMesh devices = make_nccl_mesh(mesh, own_device());
-  const WorldBatch batch({1e-6, 1e-3, 0.3, 3.0});
+  const WorldBatch batch = world_batch({1e-6, 1e-3, 0.3, 3.0});
   const Result device = run(mesh, devices, batch, everything(Schedule::gather));
 
   Engine engine(mesh, kVocab);
@@ -169,8 +66,8 @@ TEST(CudaEngine, AgreesWithTheHost) {
   engine.evaluate(part.policy_view(), part.reference_view(), part.inputs(), everything(Schedule::gather), tokens,
                   host_stream);
   std::vector<float> gradient(static_cast<std::size_t>(part.rows * part.columns));
-  std::vector<double> values[5];
-  engine.gradient(part.policy_view(), part.reference_view(), part.inputs(), tokens, scales_of(values, tokens.size()),
+  const HostScales scales(tokens.size());
+  engine.gradient(part.policy_view(), part.reference_view(), part.inputs(), tokens, scales.all(),
                   gradient_view(gradient.data(), part.rows, part.columns), host_stream);
 
   const auto columns = static_cast<std::size_t>(part.columns);
@@ -188,7 +85,7 @@ TEST(CudaEngine, AgreesWithTheHost) {
 
 // The words of the device's sums are the host's for the same tokens.
 TEST(CudaEngine, SumsOnTheDeviceAreTheHostsToTheBit) {
-  const WorldBatch batch({0.3});
+  const WorldBatch batch = world_batch({0.3});
   for (const MeshShape shape : meshes()) {
     Mesh mesh = borrow_mesh(MPI_COMM_WORLD, shape);
     DeviceMesh devices = make_nccl_mesh(mesh, own_device());
@@ -202,7 +99,7 @@ TEST(CudaEngine, SumsOnTheDeviceAreTheHostsToTheBit) {
 }
 
 TEST(CudaEngine, MicroBatchesMergeAndSumsAreClearedForTheNextStep) {
-  const WorldBatch batch({0.3});
+  const WorldBatch batch = world_batch({0.3});
   for (const MeshShape shape : meshes()) {
     Mesh mesh = borrow_mesh(MPI_COMM_WORLD, shape);
     DeviceMesh devices = make_nccl_mesh(mesh, own_device());
@@ -231,58 +128,6 @@ TEST(CudaEngine, MicroBatchesMergeAndSumsAreClearedForTheNextStep) {
   }
 }
 
-/// A CUDA graph of what `work` puts on the stream.
-class Graph {
- public:
-  template <typename Work>
-  Graph(const TestStream& stream, Work&& work) {
-    testing_support::expect_cuda(cudaStreamBeginCapture(stream.get(), cudaStreamCaptureModeThreadLocal));
-    work();
-    testing_support::expect_cuda(cudaStreamEndCapture(stream.get(), &graph_));
-    testing_support::expect_cuda(cudaGraphInstantiate(&executable_, graph_, 0));
-  }
-  ~Graph() {
-    static_cast<void>(cudaGraphExecDestroy(executable_));
-    static_cast<void>(cudaGraphDestroy(graph_));
-  }
-  Graph(const Graph&) = delete;
-  Graph& operator=(const Graph&) = delete;
-  void launch(const TestStream& stream) { testing_support::expect_cuda(cudaGraphLaunch(executable_, stream.get())); }
-
- private:
-  cudaGraph_t graph_ = nullptr;
-  cudaGraphExec_t executable_ = nullptr;
-};
-
-// After plan() a step is nothing but work on a stream: captured once, it runs again on new logits.
-TEST(CudaEngine, IsCapturedInAGraph) {
-  const WorldBatch first({0.3}), second({1.0});
-  for (const MeshShape shape : meshes()) {
-    Mesh mesh = borrow_mesh(MPI_COMM_WORLD, shape);
-    DeviceMesh devices = make_nccl_mesh(mesh, own_device());
-    const StepStatistics want = run(mesh, devices, second, {.schedule = Schedule::by_rows}).statistics;
-    Engine engine = make_device_engine(mesh, devices, kVocab);
-    const HostPart later(second, engine.shard(), mesh.batch_part(), mesh.shape().batch);
-    DevicePart part(HostPart(first, engine.shard(), mesh.batch_part(), mesh.shape().batch));
-    const TestStream stream;
-    DeviceBuffer<TokenStats> tokens(static_cast<std::size_t>(part.rows));
-    DeviceStepSums sums = engine.make_device_sums(kSequences);
-    const EvaluateOptions options{.schedule = Schedule::by_rows};
-    engine.plan(part.rows, options);
-    Graph graph(stream, [&] {
-      engine.clear(sums, stream.ref());
-      engine.evaluate(part.policy_view(), part.reference_view(), part.inputs(), options, tokens.span(), stream.ref());
-      engine.accumulate(tokens.span(), part.inputs(), sums, stream.ref());
-    });
-    graph.launch(stream);
-    devices.wait(stream.ref());
-    part.policy.copy_from(later.policy);
-    part.reference.copy_from(later.reference);
-    graph.launch(stream);
-    EXPECT_EQ(differences(engine.reduce(sums, false, stream.ref()), want), "") << to_string(shape);
-  }
-}
-
 // Evaluates and reduces on `shape`; returns the message of the InvalidData that reduce() must end in.
 std::string invalid_message(MeshShape shape, const WorldBatch& batch, std::int64_t sequences) {
   Mesh mesh = borrow_mesh(MPI_COMM_WORLD, shape);
@@ -306,19 +151,19 @@ std::string invalid_message(MeshShape shape, const WorldBatch& batch, std::int64
 
 TEST(CudaEngine, InvalidRowsAreNamedOnEveryRank) {
   for (const MeshShape shape : meshes()) {
-    WorldBatch not_a_number({0.3}), bad_target({0.3});
+    WorldBatch not_a_number = world_batch({0.3}), bad_target = not_a_number;
     not_a_number.policy_at(2, 200) = std::numeric_limits<float>::quiet_NaN();
     EXPECT_THAT(invalid_message(shape, not_a_number, kSequences),
                 AllOf(HasSubstr("row 2: policy logits hold NaN or +inf, first at column 200"), HasSubstr("rank ")));
     bad_target.targets[1] = kVocab;
     EXPECT_THAT(invalid_message(shape, bad_target, kSequences),
                 HasSubstr("row 1: target " + std::to_string(kVocab) + " is not in [0, vocab_size)"));
-    EXPECT_THAT(invalid_message(shape, WorldBatch({0.3}), 1), HasSubstr("is not in [0, sequences)"));
+    EXPECT_THAT(invalid_message(shape, world_batch({0.3}), 1), HasSubstr("is not in [0, sequences)"));
   }
 }
 
 TEST(CudaEngine, InvalidRowsAreSkippedWhereThatIsAskedFor) {
-  WorldBatch batch({0.3});
+  WorldBatch batch = world_batch({0.3});
   batch.policy_at(2, 100) = std::numeric_limits<float>::infinity();
   Mesh mesh = borrow_mesh(MPI_COMM_WORLD, {1, world_size()});
   DeviceMesh devices = make_nccl_mesh(mesh, own_device());
@@ -340,7 +185,7 @@ TEST(CudaEngine, WrongArgumentsThrowOnEveryRank) {
   Mesh mesh = borrow_mesh(MPI_COMM_WORLD, {1, world_size()});
   DeviceMesh devices = make_nccl_mesh(mesh, own_device());
   Engine engine = make_device_engine(mesh, devices, kVocab);
-  DevicePart part(HostPart(WorldBatch({0.3}), engine.shard(), 0, 1));
+  DevicePart part(HostPart(world_batch({0.3}), engine.shard(), 0, 1));
   const TestStream stream;
   DeviceBuffer<TokenStats> tokens(static_cast<std::size_t>(part.rows));
   const auto evaluate = [&](Engine& on, LogitsView policy, StreamRef where) {
@@ -357,9 +202,56 @@ TEST(CudaEngine, WrongArgumentsThrowOnEveryRank) {
   }
   Engine host_engine(mesh, kVocab);
   EXPECT_THROW(evaluate(host_engine, part.policy_view(), stream.ref()), InvalidArgument);
-  EXPECT_THROW(host_engine.make_device_sums(), InvalidArgument);
+  DeviceStepSums host_sums = host_engine.make_device_sums();
+  EXPECT_THROW(engine.clear(host_sums, stream.ref()), InvalidArgument);
   EXPECT_THROW(engine.make_device_sums(-1), InvalidArgument);
   evaluate(engine, part.policy_view(), stream.ref());  // and is as good as before
+  devices.wait(stream.ref());
+}
+
+// @return what `work` throws as InvalidData
+template <typename Work>
+std::string message_of(Work&& work) {
+  try {
+    work();
+  } catch (const InvalidData& error) {
+    return error.what();
+  }
+  return "nothing was thrown";
+}
+
+TEST(CudaEngine, RanksOnDifferentBackEndsAreToldSo) {
+  if (world_size() < 2) GTEST_SKIP() << "takes two";
+  Mesh mesh = borrow_mesh(MPI_COMM_WORLD, {1, world_size()});
+  DeviceMesh devices = make_nccl_mesh(mesh, own_device());
+  const bool on_host = world_rank() == world_size() - 1;
+  const std::string others = world_size() == 2 ? "rank 0" : "ranks 0-" + std::to_string(world_size() - 2);
+  const std::string expected =
+      "ranks disagree about back end: cuda on " + others + "; cpu on rank " + std::to_string(world_size() - 1);
+  Engine host_engine(mesh, kVocab), engine = make_device_engine(mesh, devices, kVocab);
+  const HostPart host(world_batch({0.3}), engine.shard(), 0, 1);
+  DevicePart part(host);
+  const TestStream stream;
+  std::vector<TokenStats> host_tokens(static_cast<std::size_t>(host.rows));
+  DeviceBuffer<TokenStats> tokens(host_tokens.size());
+  EXPECT_EQ(message_of([&] {
+              if (on_host) {
+                host_engine.evaluate(host.policy_view(), host.reference_view(), host.inputs(), host_tokens, host_stream);
+              } else {
+                engine.evaluate(part.policy_view(), part.reference_view(), part.inputs(), tokens.span(), stream.ref());
+              }
+            }),
+            expected);
+  DeviceStepSums sums = engine.make_device_sums();
+  engine.clear(sums, stream.ref());
+  EXPECT_EQ(message_of([&] {
+              if (on_host) {
+                host_engine.reduce(StepSums());
+              } else {
+                engine.reduce(sums, false, stream.ref());
+              }
+            }),
+            expected);
   devices.wait(stream.ref());
 }
 
