@@ -35,13 +35,13 @@ GRACE = 2  # seconds after the deadline in which all must be over
 
 class Faults:
     def __init__(self, program, mpiexec, launcher, directory, rng):
-        self.program, self.mpiexec, self.launcher, self.directory, self.rng = program, mpiexec, launcher, directory, rng
+        self.program, self.mpiexec, self.gpu_launcher, self.directory, self.rng = program, mpiexec, launcher, directory, rng
 
     def mpirun(self, ranks, *arguments):
         return [self.mpiexec, "-n", ranks, self.program, *arguments]
 
     def on_gpus(self, ranks, *arguments):
-        return [self.launcher, ranks, 600, self.program, *arguments]
+        return [self.gpu_launcher, ranks, 600, self.program, *arguments]
 
     def run(self, command, seconds=60):
         return subprocess.run([str(c) for c in command], stdin=subprocess.DEVNULL, capture_output=True, text=True,
