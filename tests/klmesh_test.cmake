@@ -67,3 +67,12 @@ function(klmesh_add_gpu_test test ranks timeout)
   set_tests_properties(${test} PROPERTIES TIMEOUT ${limit} PROCESSORS 2 LABELS gpu SKIP_RETURN_CODE 77
                        ENVIRONMENT "${KLMESH_MPI_ENVIRONMENT};KLMESH_TEST_SECONDS=500")
 endfunction()
+
+# klmesh_fault_test(NAME RANKS PATTERN PROGRAM ARGS...): NAME.npRANKS, a program that plants a fault; see expect_fault.sh.
+function(klmesh_fault_test name ranks pattern program)
+  add_test(NAME ${name}.np${ranks}
+           COMMAND ${PROJECT_SOURCE_DIR}/tests/comm/nccl/expect_fault.sh ${PROJECT_SOURCE_DIR}/tests/support/on_gpus.sh ${ranks} 60
+                   ${pattern} $<TARGET_FILE:${program}> ${ARGN})
+  set_tests_properties(${name}.np${ranks} PROPERTIES TIMEOUT 90 PROCESSORS 2 LABELS gpu SKIP_RETURN_CODE 77
+                       ENVIRONMENT "${KLMESH_MPI_ENVIRONMENT}")
+endfunction()

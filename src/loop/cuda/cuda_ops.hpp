@@ -6,7 +6,7 @@
 #include "klmesh/device_mesh.hpp"
 #include "loop/buffer.hpp"
 #include "loop/cuda/gemm.hpp"
-#include "loop/cuda/owned_stream.hpp"
+#include "engine/cuda/owned_stream.hpp"
 #include "loop/cuda/uploads.hpp"
 #include "loop/tensor_ops.hpp"
 
